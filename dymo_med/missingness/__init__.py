@@ -1,1 +1,1 @@
-"""missingness"""
+"""Subsets of modalities and patterns of missing values."""

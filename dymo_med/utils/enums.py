@@ -26,8 +26,8 @@ class ICSWeight(StrEnum):
 class Strategy(StrEnum):
     """Which recovered modalities are fused.
 
-    ``DISCARD`` none; ``FUSE_ALL`` every one; ``SIMULTANEOUS`` at once all whose first reward is positive; ``GREEDY`` one
-    at a time, the highest positive reward first, rewards computed anew after every fusion.
+    ``DISCARD`` none; ``FUSE_ALL`` every one; ``SIMULTANEOUS`` at once all whose first reward is positive; ``GREEDY``
+    one at a time, the highest positive reward first, rewards computed anew after every fusion.
     """
 
     DISCARD = "discard"
@@ -39,8 +39,8 @@ class Strategy(StrEnum):
 class TableDecoding(StrEnum):
     """How the category of a recovered column is read from logits over the categories of all columns.
 
-    ``COLUMN`` restricts the argmax to the column's own categories; ``GLOBAL`` takes the argmax over all of them, subtracts
-    the column's offset and clamps, as the published weights were used.
+    ``COLUMN`` restricts the argmax to the column's own categories; ``GLOBAL`` takes the argmax over all of them,
+    subtracts the column's offset and clamps, as the published weights were used.
     """
 
     COLUMN = "column"

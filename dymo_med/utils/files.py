@@ -18,8 +18,8 @@ __all__ = ["atomic_path", "load_weights", "read_json", "save_weights", "sha256_o
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its name once the block has ended without an error.
 
-    The file is flushed to the disk before the rename, so that after a crash or a full disk there is either the whole new
-    file or what stood there before. Folders on the way are made.
+    The file is flushed to the disk before the rename, so that after a crash or a full disk there is either the whole
+    new file or what stood there before. Folders on the way are made.
 
     Args:
         path: File to write.

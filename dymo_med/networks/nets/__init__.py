@@ -1,1 +1,16 @@
-"""networks/nets"""
+"""Networks: encoders of one modality, the multimodal classifier, and TIP."""
+
+from dymo_med.networks.nets.encoder import ModalityEncoder
+from dymo_med.networks.nets.image_encoder import ImageEncoder, ResNetFeatureMap
+from dymo_med.networks.nets.multimodal_transformer import MultimodalTransformer
+from dymo_med.networks.nets.table_encoder import TableEncoder
+from dymo_med.networks.nets.tip import TIP
+
+__all__ = [
+    "TIP",
+    "ImageEncoder",
+    "ModalityEncoder",
+    "MultimodalTransformer",
+    "ResNetFeatureMap",
+    "TableEncoder",
+]
