@@ -126,7 +126,7 @@ def test_weights_equal_the_equations_and_stay_finite_at_the_edges(form):
     values = [0.0, 1e-30, 1e-9, 1e-3, 0.2, 0.5, 0.999999, 1.0]
     for p in [*values, math.nan]:
         for p_after in values:
-            got = float(ics_weight_of(torch.tensor(p).double(), torch.tensor(p_after).double(), form))
+            got = float(ics_weight_of(*torch.tensor([p, p_after], dtype=torch.float64), form))
             assert 0 <= got <= 1
             assert got == pytest.approx(oracle.weight_of_similarity(p, p_after, form.value), abs=2e-6)
 
