@@ -1,1 +1,8 @@
-"""recovery"""
+"""Recoveries: they fill a missing modality, or say that they cannot."""
+
+from dymo_med.recovery.base import Proposal, Recovery, TableRecovery
+from dymo_med.recovery.iterative import IterativeRecovery
+from dymo_med.recovery.simple import MeanModeRecovery
+from dymo_med.recovery.tip import TIPRecovery
+
+__all__ = ["IterativeRecovery", "MeanModeRecovery", "Proposal", "Recovery", "TIPRecovery", "TableRecovery"]
