@@ -52,7 +52,7 @@ def test_unusual_compression_is_refused(tmp_path):
 
 def test_bombs_are_refused_by_ratio_size_and_count(tmp_path):
     bomb = write_zip(tmp_path / "bomb.zip", [("a.dcm", bytes(20 << 20))])
-    refused(bomb, r"inflation by \d{3,4}, over the limit of 300")
+    refused(bomb, r"inflation by \d{3,4}, over the limit of 200")
     refused(bomb, "20971520 bytes, over the limit of 1000 for one member", max_member_bytes=1000)
     refused(bomb, "20971\\d+ bytes announced, over the limit of 2000000", max_total_bytes=2_000_000, max_ratio=2000)
     refused(bomb, "2 members, more than the limit of 1", max_members=1)

@@ -35,7 +35,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> PhantomSummary:
 def population() -> list[tuple[Person, Heart, dict[str, Cell]]]:
     """Many participants without pictures."""
     people = []
-    for index in range(2500):
+    for index in range(1800):
         rng = np.random.default_rng([11, index])
         person = draw_person(rng)
         heart = draw_heart(person, rng)

@@ -4,8 +4,8 @@ import pytest
 from dymo_med.data.synthetic.person import draw_person
 
 
-def rate(people, trait, group=lambda person: True):
-    return np.mean([trait(person) for person, *_ in people if group(person)])
+def rate(people, trait, group=None):
+    return np.mean([trait(person) for person, *_ in people if group is None or group(person)])
 
 
 def test_prevalence_is_the_documented_one(population):

@@ -47,8 +47,7 @@ def test_end_diastolic_area_of_a_slice_equals_the_shape(population):
 
 
 def test_view_shows_right_ventricle_left_liver_below_chest_wall_upper_left_and_lung_beside(population):
-    person, heart, _ = population[0]
-    heart = centered(heart)
+    heart = centered(population[0][1])
     cine = render_clean(heart, replace(WIDE, n_slices=1), bmi=26.0, rng=np.random.default_rng(1))
     picture = cine[0, heart.ed_frame(10)]
     right, down = pixel_grid(128, 128, WIDE.pixel_spacing_mm)
@@ -82,7 +81,11 @@ def test_right_ventricle_is_gone_at_the_apex_and_nothing_beats_below_it(populati
 def test_scarred_wall_stays_while_the_opposite_wall_moves(population):
     person, heart, _ = population[0]
     heart = replace(
-        centered(heart), segment_angle_rad=0.0, segment_half_width_rad=0.8, segment_motion_loss=1.0, segment_thinning=0.4
+        centered(heart),
+        segment_angle_rad=0.0,
+        segment_half_width_rad=0.8,
+        segment_motion_loss=1.0,
+        segment_thinning=0.4,
     )
     row = render_clean(heart, replace(WIDE, n_slices=1), bmi=person.bmi, rng=np.random.default_rng(1))[0, :, 64]
     ed, es = row[heart.ed_frame(10)], row[heart.es_frame(10)]

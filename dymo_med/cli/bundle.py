@@ -1,24 +1,58 @@
-"""Refusal of misspelt overrides, which ``monai.bundle run`` accepts in silence."""
+"""What every bundle run begins with: errors of one line, and refusal of misspelt overrides."""
 
 import difflib
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
 from monai.bundle import ConfigParser
 from monai.bundle.utils import ID_SEP_KEY
 
-__all__ = ["check_overrides"]
+__all__ = ["begin_bundle_run", "check_overrides"]
 
 RUN_OPTIONS = frozenset(
-    "args_file config_file final_id init_id logging_file meta_file run_id tracking properties_path workflow_type".split()
+    {
+        "args_file",
+        "config_file",
+        "final_id",
+        "init_id",
+        "logging_file",
+        "meta_file",
+        "properties_path",
+        "run_id",
+        "tracking",
+        "workflow_type",
+    }
 )
 """Options of ``monai.bundle run`` itself."""
+
+
+DEBUG_VARIABLE = "DYMO_MED_DEBUG"
+"""Environment variable that, when set, shows the whole traceback of an error that was explained in one line."""
+
+EXPLAINED = (ValueError, OSError, KeyError, TypeError, RuntimeError)
+"""Errors whose text says what is wrong, where, and what to do."""
+
+
+def begin_bundle_run() -> None:
+    """Prepare the process of a bundle run; configurations call this first in ``initialize``.
+
+    Errors end as one line, the cause that MONAI wraps in "Failed to evaluate" and a long traceback; overrides of ids
+    that do not exist are refused.
+
+    Raises:
+        ValueError: an override names an id that no configuration file has.
+    """
+    sys.excepthook = _explain
+    check_overrides()
 
 
 def check_overrides(arguments: Sequence[str] | None = None) -> None:
     """Check that every override on the command line of ``python -m monai.bundle run`` changes an id that exists.
 
-    Configurations call this in ``initialize``. Runs that are not started by that command have nothing to check.
+    Runs that are not started by that command have nothing to check.
 
     Args:
         arguments: Words of the command line; None uses those of this process.
@@ -62,3 +96,13 @@ def _ids(config: object, prefix: str = "") -> list[str]:
     for key, value in config.items():
         ids += [prefix + str(key), *_ids(value, f"{prefix}{key}{ID_SEP_KEY}")]
     return ids
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    cause = error
+    while cause.__cause__ is not None and isinstance(cause, RuntimeError) and str(cause).startswith("Failed to"):
+        cause = cause.__cause__
+    if os.environ.get(DEBUG_VARIABLE) or not isinstance(cause, EXPLAINED):
+        traceback.print_exception(kind, error, trace)
+    text = " ".join(str(cause.args[0] if isinstance(cause, KeyError) and cause.args else cause).split())
+    sys.stderr.write(f"dymo-med: error: {text or type(cause).__name__}\n")

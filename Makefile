@@ -1,0 +1,42 @@
+# One entry point. `make demo` and `make test` install what they need on a fresh machine with Python 3.11.
+PYTHON ?= python3.11
+BIN    := .venv/bin
+WORKERS ?= 2
+export MLFLOW_DISABLE_TELEMETRY = true
+export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK = true
+
+.PHONY: demo test fmt lint types layers doctest bundles wheel quality clean
+
+.venv/installed: pyproject.toml constraints.txt
+	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[figures]" --group test --group quality
+	touch $@
+
+include demo.mk
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+fmt: .venv/installed
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+lint: .venv/installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+layers: .venv/installed
+	$(BIN)/lint-imports
+
+doctest: .venv/installed
+	$(BIN)/python -W ignore -m pytest -n $(WORKERS) -q --xdoctest --xdoctest-global-exec "from pathlib import Path" -p no:cacheprovider dymo_med
+
+wheel: .venv/installed
+	$(BIN)/python ci/check_wheel.py
+
+quality: lint types layers doctest wheel
+
+clean:
+	rm -rf demo dist build .pytest_cache .mypy_cache .ruff_cache

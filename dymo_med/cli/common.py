@@ -1,0 +1,76 @@
+"""What sub-commands that write a cohort share: options, progress, the closing line."""
+
+import argparse
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dymo_med.data.cohort import Cohort
+    from dymo_med.tabular import TabularSchema
+
+__all__ = ["add_cohort_arguments", "load_schema", "progress_bar", "write_summary"]
+
+
+def add_cohort_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every sub-command that writes a cohort.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_cohort_arguments(parser)
+        >>> parser.parse_args(["--output", "cohort", "--data-kind", "simulated"]).image_size
+        128
+    """
+    parser.add_argument("--output", type=Path, required=True, help="folder of the cohort")
+    parser.add_argument("--data-kind", required=True, help="what the data are: 'simulated', or the name of the source")
+    parser.add_argument("--image-size", type=int, default=128, help="rows and columns of the model image (%(default)s)")
+    parser.add_argument("--image-spacing", type=float, default=1.8, help="pixel size in mm (%(default)s)")
+    parser.add_argument("--n-workers", type=int, default=1, help="processes that read images (%(default)s)")
+
+
+def load_schema(path: Path) -> "TabularSchema":
+    """Read the schema of a trained cohort, given its folder or the file in it.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the file is no schema.
+    """
+    from dymo_med.tabular import TabularSchema
+
+    return TabularSchema.from_json(path / "schema.json" if path.is_dir() else path)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a callback for (done, total) that draws a bar where people watch, and nothing elsewhere.
+
+    Example:
+        >>> with progress_bar("images") as show:
+        ...     show(1, 2)
+    """
+    from tqdm import tqdm
+
+    with tqdm(desc=title, unit="subject", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def write_summary(cohort: "Cohort") -> None:
+    """Write one line on who is in the cohort, who is not and why, and where it lies."""
+    subjects, aside = cohort.subjects, cohort.set_aside
+    splits = _listed(subjects["split"].value_counts(sort=False).sort_index().to_dict())
+    stages = _listed(aside["stage"].value_counts().sort_index().to_dict())
+    sys.stdout.write(
+        f"{len(subjects)} subjects ({splits}; data: {cohort.data_kind}) in {cohort.folder}; "
+        f"{len(aside)} set aside{f' ({stages}), reasons in set_aside.csv' if stages else ''}\n"
+    )
+
+
+def _listed(counts: Mapping[Hashable, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -1,0 +1,120 @@
+"""Short-axis cine from a zip archive of DICOM files, as UK Biobank field 20209 is delivered."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from zipfile import ZipInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dymo_med.data.cine.acquisition import CineSlice, sort_into_slices
+from dymo_med.data.cine.archive import IntakeLimits, MemberArchive, member_errors, shown
+from dymo_med.data.cine.geometry import check_alike, stack_affine
+from dymo_med.data.cine.headers import FrameHeader, OtherSeries, read_header
+from dymo_med.data.cine.pixels import decode_frame
+from dymo_med.data.cine.stack import CineStack, central_slices
+from dymo_med.utils import SubjectError
+
+__all__ = ["read_dicom_zip"]
+
+FIRST_HEAD_BYTES = 1 << 16
+"""How much of the first file is inflated to find its pixels; scanners write headers of 2 to 60 kB."""
+
+HEAD_MARGIN_BYTES = 1 << 10
+"""How much longer than the header before it a header may be without a second look."""
+
+
+def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
+    """Read the headers of every file in the archive, sort them, and leave the pixels for later.
+
+    Headers are the truth: the manifest, file names and instance numbers are not used. A damaged file costs the subject
+    wherever it lies. An incomplete or deviating slice does so if it is one of the central slices; further out it is a
+    finding, for no frame of it will be used.
+
+    Args:
+        path: Zip archive.
+        limits: Bounds to keep.
+
+    Raises:
+        SubjectError: the archive or a file in it is damaged or breaks a limit, there is no short-axis cine in it, or a
+            central slice is unusable.
+    """
+    archive = MemberArchive(path, limits)
+    headers, findings = _read_headers(archive, limits)
+    slices, repeats = sort_into_slices(list(headers))
+    slices = check_alike(slices)
+    faults = {index: cine_slice.fault for index, cine_slice in enumerate(slices) if cine_slice.fault is not None}
+    for index in central_slices(len(slices)):
+        if index in faults:
+            raise faults[index]
+    affine, gaps = stack_affine(slices)
+    findings += (
+        repeats + gaps + [f"{fault.problem} in {fault.where}, outside the slices in use" for fault in faults.values()]
+    )
+    middle = slices[len(slices) // 2].frames
+    announced = middle[0].n_phases
+    if announced is not None and announced < len(middle):
+        findings.append(f"{len(middle)} phases where Cardiac Number of Images (0018,1090) announces {announced}")
+
+    def decode(slice_index: int, phase: int) -> NDArray[np.float32]:
+        header = slices[slice_index].frames[phase]
+        with member_errors(header.member), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return decode_frame(archive.read(headers[header]), header)
+
+    return CineStack(
+        shape=(middle[0].columns, middle[0].rows, len(slices), len(middle)),
+        affine=affine,
+        trigger_time_ms=_trigger_times(slices, faults),
+        decode=decode,
+        findings=tuple(findings),
+        slice_faults=faults,
+    )
+
+
+def _read_headers(archive: MemberArchive, limits: IntakeLimits) -> tuple[dict[FrameHeader, ZipInfo], list[str]]:
+    headers: dict[FrameHeader, ZipInfo] = {}
+    left_out: Counter[str] = Counter()
+    n_head = FIRST_HEAD_BYTES
+    with warnings.catch_warnings():  # pydicom warns of values that the checks here judge by themselves
+        warnings.simplefilter("ignore")
+        for info in archive.members:
+            name = PurePosixPath(info.filename)
+            if name.stem.lower() == "manifest":
+                continue
+            if name.suffix.lower() != ".dcm":
+                left_out[f"other files such as {shown(info.filename)}"] += 1
+                continue
+            header = _read_header(archive, info, n_head, limits)
+            if isinstance(header, OtherSeries):
+                left_out[f"series {shown(header.description)}"] += 1
+            else:
+                headers[header] = info
+                n_head = (header.pixel_offset or 0) + HEAD_MARGIN_BYTES  # headers of one download are of like length
+    findings = [f"left out {count} file(s) of {what}" for what, count in sorted(left_out.items())]
+    if not headers:
+        raise SubjectError(
+            f"no original series named CINE_segmented_SAX ({'; '.join(findings) or 'no DICOM file at all'})",
+            where="the cine zip",
+            remedy="pass the short-axis zip (field 20209)",
+        )
+    return headers, findings
+
+
+def _read_header(archive: MemberArchive, info: ZipInfo, n_head: int, limits: IntakeLimits) -> FrameHeader | OtherSeries:
+    """Read a header from the head of the file, and from the whole of it if the head does not do."""
+    with member_errors(info.filename):
+        if n_head < info.file_size:
+            try:
+                return read_header(archive.read_head(info, n_head), info.filename, info.file_size, limits)
+            except SubjectError:
+                pass  # the head may end inside the header: the whole file decides
+        return read_header(archive.read(info), info.filename, info.file_size, limits)
+
+
+def _trigger_times(slices: Sequence[CineSlice], faults: dict[int, SubjectError]) -> NDArray[np.float64]:
+    """Give the median over sound slices, which were acquired in different heart beats."""
+    sound = [cine_slice.frames for index, cine_slice in enumerate(slices) if index not in faults]
+    return np.median([[frame.trigger_time_ms for frame in frames] for frames in sound], axis=0)

@@ -1,0 +1,36 @@
+"""From a cine file to the model image of a cohort."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dymo_med.data.cine import read_cine, select_frames, to_model_image
+
+__all__ = ["read_model_image"]
+
+
+def read_model_image(source: Any, *, size: int, spacing_mm: float) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    """Read a short-axis cine and give the frames that a network sees, with what was found on the way.
+
+    Args:
+        source: Zip of DICOM files, 4D NIfTI file, or a pair of NIfTI files at end-diastole and end-systole.
+        size: Rows and columns of the model image.
+        spacing_mm: Pixel size of the model image.
+
+    Returns:
+        Image (3, size, size) in [0, 1], and its row of the quality table.
+
+    Raises:
+        SubjectError: the source cannot be used.
+    """
+    frames = select_frames(read_cine(source))
+    image = to_model_image(frames, size=size, spacing_mm=spacing_mm)
+    phases = {f"phase_{name}": index for name, index in frames.phase_indices.items()}
+    return image, {
+        "slice_index": int(frames.slice_index),
+        **phases,
+        "method": frames.method,
+        "confidence": round(float(frames.confidence), 4),
+        "findings": "; ".join(frames.findings),
+    }

@@ -1,0 +1,47 @@
+"""Schema paths, progress, closing line."""
+
+import io
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from dymo_med.cli import common
+from dymo_med.tabular import Column, TabularSchema
+
+
+def test_a_schema_is_found_by_folder_or_file(tmp_path):
+    schema = TabularSchema((Column(name="age_years", kind="continuous", mean=60, std=8),))
+    schema.to_json(tmp_path / "schema.json")
+    assert common.load_schema(tmp_path) == schema == common.load_schema(tmp_path / "schema.json")
+    with pytest.raises(FileNotFoundError, match="no table schema at"):
+        common.load_schema(tmp_path / "none")
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_bar_is_drawn_for_people_only(monkeypatch, watched):
+    stream = io.StringIO()
+    stream.isatty = lambda: watched
+    monkeypatch.setattr(common.sys, "stderr", stream)
+    with common.progress_bar("images") as show:
+        show(1, 4)
+        show(4, 4)
+    assert ("4/4" in stream.getvalue()) == watched
+    assert bool(stream.getvalue()) == watched
+
+
+def test_the_closing_line_counts(capsys):
+    cohort = SimpleNamespace(
+        subjects=pd.DataFrame({"split": ["val", "train", "train"]}),
+        set_aside=pd.DataFrame({"stage": ["table", "image", "image"]}),
+        data_kind="simulated",
+        folder="cohort",
+    )
+    common.write_summary(cohort)
+    assert capsys.readouterr().out == (
+        "3 subjects (train 2, val 1; data: simulated) in cohort; "
+        "3 set aside (image 2, table 1), reasons in set_aside.csv\n"
+    )
+    cohort.set_aside = cohort.set_aside[:0]
+    common.write_summary(cohort)
+    assert capsys.readouterr().out.endswith("in cohort; 0 set aside\n")

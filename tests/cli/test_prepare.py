@@ -1,0 +1,64 @@
+"""From a download to a cohort, by the command."""
+
+import pandas as pd
+
+from dymo_med.data.cohort import Cohort
+from tests.cli.conftest import IMAGE, prepare
+
+
+def registry_ids(download):
+    return set(pd.read_csv(download / "truth.csv", dtype="str")["eid"])
+
+
+def _never(source, *, size, spacing_mm):
+    raise RuntimeError("an image was read")
+
+
+def test_a_download_becomes_a_cohort(trained, download, capsys):
+    assert trained.splits == ["test", "train", "val"]
+    assert trained.tasks == ["cad", "infarction"]
+    assert trained.data_kind == "simulated"
+    assert trained.image_shape == (3, 24, 24)
+    items = trained.items()
+    assert any(item["image"] is None for item in items)
+    assert any(item["table"] is None for item in items)
+    assert all(trained.read_image(item["image"]).max() <= 1 for item in items if item["image"])
+    assert len(items) + len(trained.set_aside) >= 22
+
+
+def test_faulty_subjects_are_set_aside_and_no_registry_id_is_told(trained, download):
+    assert set(trained.set_aside["stage"]) == {"image", "table"}
+    ids = registry_ids(download)
+    for path in trained.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [registry_id for registry_id in ids if registry_id.encode() in content], path.name
+
+
+def test_running_again_reads_no_image(trained, download, monkeypatch, capsys):
+    monkeypatch.setattr("dymo_med.data.cohort.writing.read_model_image", _never)
+    digest, stamp = trained.digest, (trained.folder / "frames" / "frames-00000.npy").stat().st_mtime_ns
+    assert prepare(download, trained.folder, *IMAGE) == 0
+    assert Cohort(trained.folder).digest == digest
+    assert (trained.folder / "frames" / "frames-00000.npy").stat().st_mtime_ns == stamp
+    assert f"{len(trained)} subjects" in capsys.readouterr().out
+
+
+def test_a_trained_schema_puts_everybody_in_new(trained, download, tmp_path):
+    assert prepare(download, tmp_path / "new", *IMAGE, "--schema", str(trained.folder), "--labels") == 0
+    cohort = Cohort(tmp_path / "new")
+    assert cohort.splits == ["new"]
+    assert cohort.tasks == []
+    assert cohort.schema == trained.schema
+
+
+def test_the_key_stays_out_of_the_cohort(download, tmp_path, capsys):
+    assert prepare(download, download.parent) == 2
+    assert "the key must not lie in the cohort, however: --key-file" in capsys.readouterr().err
+
+
+def test_an_absent_table_is_one_line(download, tmp_path, capsys):
+    assert prepare(download / "none", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dymo-med: error: ")
+    assert error.count("\n") == 1
