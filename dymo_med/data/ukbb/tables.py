@@ -128,7 +128,8 @@ def _read_one(path: Path, fields: set[int], pseudonymizer: Pseudonymizer, aside:
     except (pa.ArrowException, EOFError, OSError, UnicodeDecodeError) as err:
         # The text of the cause may quote a row, and with it an id: it is not passed on.
         raise ValueError(
-            f"table {path.name} cannot be read ({type(err).__name__}): it is damaged, not UTF-8 or not open to you; export it again"
+            f"table {path.name} cannot be read ({type(err).__name__}): it is damaged, not UTF-8 or not open to you; "
+            "export it again"
         ) from None
     if frame.empty:
         raise ValueError(f"table {path.name} has {len(frame)} rows: pass a table with participants")

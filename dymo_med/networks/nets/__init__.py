@@ -1,5 +1,6 @@
 """Networks: encoders of one modality, the multimodal classifier, and TIP."""
 
+from dymo_med.networks.nets.conv_encoder import ConvEncoder
 from dymo_med.networks.nets.encoder import ModalityEncoder
 from dymo_med.networks.nets.image_encoder import ImageEncoder, ResNetFeatureMap
 from dymo_med.networks.nets.multimodal_transformer import MultimodalTransformer
@@ -8,6 +9,7 @@ from dymo_med.networks.nets.tip import TIP
 
 __all__ = [
     "TIP",
+    "ConvEncoder",
     "ImageEncoder",
     "ModalityEncoder",
     "MultimodalTransformer",

@@ -192,7 +192,7 @@ class TestOwnCatalogue:
     def test_file_is_checked(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"no feature catalogue own\.yaml"):
             load_catalogue(tmp_path / "own.yaml")
-        with pytest.raises(ValueError, match="must hold 'version: 1'.* however: .*'features'"):
+        with pytest.raises(ValueError, match=r"must hold 'version: 1'.* however: .*'features'"):
             load(tmp_path, SEX, version=2)
         (tmp_path / "own.yaml").write_text("features: [")
         with pytest.raises(ValueError, match=r"own\.yaml is not valid YAML"):

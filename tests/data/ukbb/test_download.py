@@ -47,7 +47,8 @@ def assert_same(first, second):
 
 class TestDialects:
     @pytest.fixture
-    def expected(self, tmp_path, images):
+    def expected(self, tmp_path):
+        write_images(tmp_path / "images", IDS)
         download = read(tmp_path, write_table(tmp_path / "classic.csv", ROWS))
         assert values(download, "cad") == [0, 0, 1, 1, 0, None]
         assert values(download, "insulin_ever") == ["no", "yes", "no", "no", "no", "no"]
@@ -142,7 +143,8 @@ class TestImages:
         assert len(set(download.images) & set(download.features.index)) == 1
         assert {path.name[:7] for path in download.images.values()} == {IDS[0], "9000099"}
 
-    def test_two_zips_of_one_subject(self, tmp_path, images):
+    @pytest.mark.usefixtures("images")
+    def test_two_zips_of_one_subject(self, tmp_path):
         write_images(tmp_path / "images" / "again", [IDS[1]])
         download = read(tmp_path, write_table(tmp_path / "t.csv", ROWS))
         assert len(download.images) == len(download.features) == 5
@@ -150,7 +152,8 @@ class TestImages:
             ["image", "2 zips of one subject in the image folder, short axis, visit 2: keep one"]
         ]
 
-    def test_other_visits_and_fields_are_not_taken(self, tmp_path, images):
+    @pytest.mark.usefixtures("images")
+    def test_other_visits_and_fields_are_not_taken(self, tmp_path):
         write_images(tmp_path / "images", ["9000050"], visit=3)
         (tmp_path / "images" / "9000051_20208_2_0.zip").touch()
         assert len(read(tmp_path, write_table(tmp_path / "t.csv", ROWS)).images) == 6
@@ -159,23 +162,27 @@ class TestImages:
         with pytest.raises(FileNotFoundError, match="no image folder images"):
             read(tmp_path, write_table(tmp_path / "t.csv", ROWS))
 
-    def test_no_zips(self, tmp_path, images):
+    @pytest.mark.usefixtures("images")
+    def test_no_zips(self, tmp_path):
         with pytest.raises(ValueError, match=r"names end in _20209_3_0\.zip\), however: 0 found"):
             read(tmp_path, write_table(tmp_path / "t.csv", ROWS), visit=3)
 
-    def test_nobody_in_common(self, tmp_path, images):
+    @pytest.mark.usefixtures("images")
+    def test_nobody_in_common(self, tmp_path):
         table = write_table(tmp_path / "t.csv", ROWS, ids=[str(9100000 + k) for k in range(6)])
         with pytest.raises(ValueError, match="none of 6 rows has one of 6 images: take both from the same application"):
             read(tmp_path, table)
 
 
 class TestSubjects:
-    def test_repeated_row_costs_the_subject(self, tmp_path, images):
+    @pytest.mark.usefixtures("images")
+    def test_repeated_row_costs_the_subject(self, tmp_path):
         download = read(tmp_path, write_table(tmp_path / "t.csv", [*ROWS, ROWS[0]], ids=[*IDS, IDS[0]]))
         assert len(download.features) == len(download.labels) == len(download.images) == 5
         assert download.set_aside["reason"][0].startswith("2 rows for one participant")
 
-    def test_withdrawn_are_nowhere(self, tmp_path, images):
+    @pytest.mark.usefixtures("images")
+    def test_withdrawn_are_nowhere(self, tmp_path):
         rows = [*ROWS, ROWS[0], person(f50_2_0="tall")]
         ids = [*IDS, IDS[0], "9000070"]
         (tmp_path / "w.csv").write_text(f"{IDS[0]}\n{IDS[2]}\n9000070\n9999999\n")

@@ -52,31 +52,32 @@ class TestNumbers:
 
 
 class TestSkips:
-    @pytest.mark.parametrize(
-        ("minutes", "days", "expected"),
-        [("", "0", 0.0), ("", "-2", 0.0), ("", "3", None), ("", "", None), ("", "-1", None), ("-1", "0", None),
-         ("45", "3", 45.0), ("1001", "3", None)],
-    )  # fmt: skip
-    def test_minutes_of_walking(self, tmp_path, minutes, days, expected):
-        row = {"f874_2_0": minutes, "f864_2_0": days}
-        assert feature(tmp_path, "walking_duration_min_per_day", row) == [expected]
+    def test_minutes_of_walking(self, tmp_path):
+        cases = [
+            ("", "0", 0.0), ("", "-2", 0.0), ("", "3", None), ("", "", None), ("", "-1", None), ("-1", "0", None),
+            ("45", "3", 45.0), ("1001", "3", None),
+        ]  # fmt: skip
+        rows = [{"f874_2_0": minutes, "f864_2_0": days} for minutes, days, _ in cases]
+        assert feature(tmp_path, "walking_duration_min_per_day", *rows) == [expected for *_, expected in cases]
 
-    @pytest.mark.parametrize(
-        ("duration", "ticked", "expected"),
-        [("", ["1", "2"], "no strenuous sports"), ("", ["-7"], "no strenuous sports"), ("", ["1", "3"], None),
-         ("", ["-3"], None), ("", [""], None), ("4", ["3"], "1 to 1.5 hours"), ("-1", ["1"], None)],
-    )  # fmt: skip
-    def test_strenuous_sports(self, tmp_path, duration, ticked, expected):
-        row = {"f1001_2_0": duration} | {f"f6164_2_{k}": code for k, code in enumerate(ticked)}
-        assert feature(tmp_path, "strenuous_sports_duration", row) == [expected]
+    def test_strenuous_sports(self, tmp_path):
+        cases = [
+            ("", ["1", "2"], "no strenuous sports"), ("", ["-7"], "no strenuous sports"), ("", ["1", "3"], None),
+            ("", ["-3"], None), ("", [""], None), ("4", ["3"], "1 to 1.5 hours"), ("-1", ["1"], None),
+        ]  # fmt: skip
+        rows = [
+            {"f1001_2_0": duration} | {f"f6164_2_{k}": code for k, code in enumerate(ticked)}
+            for duration, ticked, _ in cases
+        ]
+        assert feature(tmp_path, "strenuous_sports_duration", *rows) == [expected for *_, expected in cases]
 
-    @pytest.mark.parametrize(
-        ("past", "now", "expected"),
-        [("", "1", "on most or all days"), ("", "0", None), ("", "2", None), ("", "", None), ("4", "0", "never"),
-         ("-3", "1", None)],
-    )  # fmt: skip
-    def test_past_smoking(self, tmp_path, past, now, expected):
-        assert feature(tmp_path, "past_tobacco_smoking", {"f1249_2_0": past, "f1239_2_0": now}) == [expected]
+    def test_past_smoking(self, tmp_path):
+        cases = [
+            ("", "1", "on most or all days"), ("", "0", None), ("", "2", None), ("", "", None), ("4", "0", "never"),
+            ("-3", "1", None),
+        ]  # fmt: skip
+        rows = [{"f1249_2_0": past, "f1239_2_0": now} for past, now, _ in cases]
+        assert feature(tmp_path, "past_tobacco_smoking", *rows) == [expected for *_, expected in cases]
 
     def test_answer_of_another_visit_proves_nothing(self, tmp_path):
         row = {"f874_2_0": "", "f864_0_0": "0", "f864_2_0": ""}
@@ -100,9 +101,8 @@ class TestCodes:
 
 
 class TestEver:
-    @pytest.mark.parametrize(
-        ("cells", "expected"),
-        [
+    def test_stroke_is_yes_no_or_unknown_at_the_scan(self, tmp_path):
+        cases = [
             ({"f6150_2_0": "3"}, "yes"),
             ({"f6150_2_0": "1", "f6150_2_1": "3"}, "yes"),
             ({"f6150_2_0": "-7"}, "no"),
@@ -118,10 +118,10 @@ class TestEver:
             ({"f6150_2_0": "-7", "f4056_3_0": "66"}, "no"),
             ({"f6150_2_0": "-7", "f4056_2_0": "-1"}, "no"),
             ({"f6150_2_0": "", "f4056_2_0": "-3"}, None),
-        ],
-    )
-    def test_stroke_is_yes_no_or_unknown_at_the_scan(self, tmp_path, cells, expected):
-        assert feature(tmp_path, "stroke_diagnosed", cells) == [expected]
+        ]
+        assert feature(tmp_path, "stroke_diagnosed", *(cells for cells, _ in cases)) == [
+            expected for _, expected in cases
+        ]
 
     def test_visit_of_the_scan_moves_the_window(self, tmp_path):
         row = person(f6150_3_0="3", f53_3_0="2019-04-01")
@@ -129,18 +129,17 @@ class TestEver:
         (tmp_path / "images" / "9000001_20209_3_0.zip").touch()
         assert values(read_rows(tmp_path, [row], visit=3, names=["stroke_diagnosed"]), "stroke_diagnosed") == ["yes"]
 
-    @pytest.mark.parametrize(
-        ("cells", "expected"),
-        [
+    def test_not_taking_insulin_is_no_proof_against_diabetes(self, tmp_path):
+        cases = [
             ({"f2443_2_0": "1"}, "yes"),
             ({"f2443_2_0": "0"}, "no"),
             ({"f2443_2_0": "-1"}, None),
             ({"f2443_2_0": "", "f6153_2_0": "3"}, "yes"),
             ({"f2443_2_0": "", "f6153_2_0": "-7"}, None),
-        ],
-    )
-    def test_not_taking_insulin_is_no_proof_against_diabetes(self, tmp_path, cells, expected):
-        assert feature(tmp_path, "diabetes_diagnosed", cells) == [expected]
+        ]
+        assert feature(tmp_path, "diabetes_diagnosed", *(cells for cells, _ in cases)) == [
+            expected for _, expected in cases
+        ]
 
     def test_drugs_of_men_come_from_their_own_field(self, tmp_path):
         man = {"f31_0_0": "1", "f6153_2_0": ""}

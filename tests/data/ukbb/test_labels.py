@@ -122,26 +122,20 @@ class TestPrevalent:
     def test_scan_date_unknown_without_any_code_is_a_control(self, tmp_path):
         assert both(tmp_path, person(f53_2_0=""), person()) == [(0, 0), (0, 0)]
 
-    @pytest.mark.parametrize(
-        ("day", "expected"),
-        [(BEFORE, (1, 1)), (ON, (1, 1)), (AFTER, (None, None)), ("1900-01-01", (None, None)), ("", (0, 0))],
-    )
-    def test_algorithmic_outcome(self, tmp_path, day, expected):
-        assert both(tmp_path, person(f42000_0_0=day)) == [expected]
+    def test_algorithmic_outcome(self, tmp_path):
+        cases = {BEFORE: (1, 1), ON: (1, 1), AFTER: (None, None), "1900-01-01": (None, None), "": (0, 0)}
+        assert both(tmp_path, *(person(f42000_0_0=day) for day in cases)) == list(cases.values())
 
-    @pytest.mark.parametrize(
-        ("cells", "expected"),
-        [
+    def test_self_report(self, tmp_path):
+        cases = [
             ({"f6150_2_0": "1"}, (1, 1)),
             ({"f6150_0_0": "1"}, (1, 1)),
             ({"f6150_3_0": "1"}, (None, None)),
             ({"f6150_2_0": "4", "f6150_2_1": "1"}, (1, 1)),
             ({"f6150_2_0": "2"}, (0, 0)),
             ({"f6150_2_0": "-3"}, (0, 0)),
-        ],
-    )
-    def test_self_report(self, tmp_path, cells, expected):
-        assert both(tmp_path, person(**cells)) == [expected]
+        ]
+        assert both(tmp_path, *(person(**cells) for cells, _ in cases)) == [expected for _, expected in cases]
 
     def test_infarction_lies_within_cad(self, tmp_path):
         evidence = [{"f42000_0_0": BEFORE}, {"f42000_0_0": AFTER}, {"f6150_2_0": "1"}, {}]

@@ -142,7 +142,9 @@ class TestRefusals:
     @pytest.mark.parametrize("last", ["9000002", "9000002,1,2"])
     def test_cut_or_shifted_row(self, tmp_path, pseudonymizer, last):
         (tmp_path / "t.csv").write_text(f"eid,31-0.0\n9000001,1\n{last}\n")
-        with pytest.raises(ValueError, match="table t.csv has 1 longer or shorter rows, the first in line 3") as caught:
+        with pytest.raises(
+            ValueError, match=r"table t\.csv has 1 longer or shorter rows, the first in line 3"
+        ) as caught:
             read([tmp_path / "t.csv"], pseudonymizer)
         assert "9000002" not in str(caught.value)
 
