@@ -23,7 +23,14 @@ _ABSENT_NUMBERS = ["", "NA", "NaN", "nan"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``dymo-med intake``."""
+    """Add the options of ``dymo-med intake``.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_arguments(parser)
+        >>> parser.parse_args("--table t.csv --schema trained --output o --data-kind simulated".split()).image_size
+        128
+    """
     parser.add_argument("--table", type=Path, required=True, help="CSV or Parquet file, one row a subject")
     parser.add_argument("--schema", type=Path, required=True, help="a trained cohort, or its schema.json")
     add_cohort_arguments(parser)

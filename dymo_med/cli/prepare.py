@@ -9,7 +9,14 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``dymo-med prepare``."""
+    """Add the options of ``dymo-med prepare``.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_arguments(parser)
+        >>> parser.parse_args("--tables t.csv --images i --key-file k --output o --data-kind simulated".split()).labels
+        ['cad', 'infarction']
+    """
     parser.add_argument(
         "--tables", type=Path, nargs="+", required=True, help="phenotype tables: CSV, tab-separated or Parquet"
     )

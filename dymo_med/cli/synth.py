@@ -8,7 +8,14 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``dymo-med synth``."""
+    """Add the options of ``dymo-med synth``.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_arguments(parser)
+        >>> parser.parse_args(["--output", "download", "--faults"]).faults
+        True
+    """
     parser.add_argument("--output", type=Path, required=True, help="folder to make, absent or empty")
     parser.add_argument("--n-subjects", type=int, default=200, help="simulated subjects (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files (%(default)s)")

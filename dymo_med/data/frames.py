@@ -60,6 +60,14 @@ class FrameStore:
     Raises:
         FileNotFoundError: the folder holds no index.
         ValueError: the index is damaged or of another format version.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = write_frames(folder, {}, read=lambda source: (source, {}), shape=(3, 4, 4), settings={})
+        >>> store = FrameStore(folder)
+        >>> len(store), store.shape
+        (0, (3, 4, 4))
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -141,6 +149,15 @@ def write_frames(
 
     Raises:
         OSError: the disk is full or a worker process died; finished shards are kept.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> np.save(folder / "scan.npy", np.full((1, 2, 2), 0.5))
+        >>> read = lambda path: (np.load(path), {"slice_index": 3})
+        >>> store = write_frames(folder / "frames", {"S1": folder / "scan.npy"}, read, shape=(1, 2, 2), settings={})
+        >>> store.read("S1").sum(), int(store.details.loc["S1", "slice_index"])
+        (np.float32(2.0), 3)
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

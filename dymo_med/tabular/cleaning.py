@@ -26,6 +26,10 @@ class CleanTable:
             as float64 in the column's unit, missing cells as NaN.
         problems: Subject to the error that sets it aside.
         out_of_range: Column to the number of implausible values that became missing in ``frame``.
+
+    Example:
+        >>> clean_table(pd.DataFrame(index=["S1"]), []).frame.shape
+        (1, 0)
     """
 
     frame: pd.DataFrame

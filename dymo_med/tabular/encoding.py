@@ -24,6 +24,10 @@ class EncodedTable:
         missing: (N, F) bool, True = absent.
         subject_ids: Subjects of the N rows.
         out_of_range: Column to the number of implausible values that count as missing, where there is any.
+
+    Example:
+        >>> EncodedTable(np.zeros((1, 2), np.float32), np.ones((1, 2), np.bool_), ("S1",)).values.shape
+        (1, 2)
     """
 
     values: npt.NDArray[np.float32]

@@ -26,6 +26,13 @@ class Draft:
         labels: Index ``subject_id``, one Int64 column per task, missing where unknown.
         splits: Subject to split.
         aside: Subject that fell out to (stage, reason).
+
+    Example:
+        >>> rows = pd.DataFrame({"age_years": [50.0, None]}, index=["S1", "S2"])
+        >>> clean = clean_table(rows, [Column(name="age_years", kind="continuous")])
+        >>> draft = Draft(clean, images={"S3": "scan.zip"}, labels=pd.DataFrame(), aside={"S2": ("cohort", "nothing")})
+        >>> draft.subject_ids, draft.observed
+        (['S1', 'S3'], {'S1'})
     """
 
     clean: CleanTable
@@ -86,10 +93,23 @@ def draft_cohort(
 ) -> Draft:
     """Check tables, labels and splits, and set aside the subjects that they rule out.
 
-    Args: as :func:`dymo_med.data.cohort.write_cohort`; ``splits=None`` puts everybody in split "new".
+    Args:
+        features: Raw values, index ``subject_id``.
+        columns: Columns of ``features``.
+        images: Subject to image source.
+        labels: Index ``subject_id``, one column per task; None for no labels.
+        splits: Subject to split; None puts everybody in split "new".
+        set_aside: Subjects that earlier stages set aside: ``subject_id``, ``stage``, ``reason``.
 
     Raises:
         ValueError: columns do not fit, rows have no subject, a subject has no split, or nobody is left.
+
+    Example:
+        >>> age = Column(name="age_years", kind="continuous")
+        >>> rows = pd.DataFrame({"age_years": [50, "old"]}, index=["S1", "S2"])
+        >>> given = {"images": {}, "labels": None, "splits": None, "set_aside": None}
+        >>> draft_cohort(features=rows, columns=[age], **given).aside["S2"][0]
+        'table'
     """
     _check_names(columns)
     features = _with_text_index("features", features)

@@ -23,6 +23,14 @@ def read_model_image(source: Any, *, size: int, spacing_mm: float) -> tuple[npt.
 
     Raises:
         SubjectError: the source cannot be used.
+
+    Example:
+        >>> from pathlib import Path
+        >>> try:
+        ...     read_model_image(Path("scan.png"), size=128, spacing_mm=1.8)
+        ... except ValueError as err:
+        ...     print(err)
+        ending '.png' in the cine file: pass a .zip of DICOM files, a .nii or .nii.gz file
     """
     frames = select_frames(read_cine(source))
     image = to_model_image(frames, size=size, spacing_mm=spacing_mm)

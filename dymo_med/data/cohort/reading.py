@@ -29,6 +29,13 @@ class Cohort:
     Raises:
         FileNotFoundError: the folder holds no complete cohort.
         ValueError: it is of another format version, or a file is not the one that was written.
+
+    Example:
+        >>> try:
+        ...     Cohort("no_such_folder")
+        ... except FileNotFoundError as err:
+        ...     print(err)
+        no complete cohort at no_such_folder (no cohort.json): run 'dymo-med prepare' to its end
     """
 
     def __init__(self, folder: str | Path) -> None:

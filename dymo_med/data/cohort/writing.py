@@ -63,6 +63,20 @@ def write_cohort(
     Raises:
         ValueError: columns or splits do not fit, or no subject is left.
         OSError: the disk is full or a worker process died; finished images are kept.
+
+    Example:
+        >>> import tempfile
+        >>> rows = pd.DataFrame({"age_years": [50, 60, 70]}, index=["S1", "S2", "S3"])
+        >>> cohort = write_cohort(
+        ...     tempfile.mkdtemp(),
+        ...     features=rows,
+        ...     columns=[Column(name="age_years", kind="continuous")],
+        ...     images={},
+        ...     splits=pd.Series("train", index=rows.index),
+        ...     data_kind="simulated",
+        ... )
+        >>> [item["table"].tolist() for item in cohort.items("train")]
+        [[-1.0], [0.0], [1.0]]
     """
     check_positive_int("image_size", image_size)
     check_positive("image_spacing_mm", image_spacing_mm)

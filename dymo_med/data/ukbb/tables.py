@@ -236,11 +236,16 @@ def _set_repeated_aside(subjects: pd.Index, path: Path, aside: SetAside) -> None
 def _set_conflicts_aside(left: pd.DataFrame, right: pd.DataFrame, aside: SetAside) -> None:
     subjects = left.index.intersection(right.index)
     for cell in (Cell(*column) for column in left.columns.intersection(right.columns).to_flat_index()):
-        first, second = left.loc[subjects, cell], right.loc[subjects, cell]
-        differ = first.notna() & second.notna() & (first.astype("string") != second.astype("string"))
+        first, second = _as_text(left.loc[subjects][cell]), _as_text(right.loc[subjects][cell])
+        differ = first.notna() & second.notna() & (first != second)
         error = SubjectError(
             "different values in two tables",
             where=f"field {cell.field}, visit {cell.visit}, position {cell.array}",
             remedy="keep the newer table's column",
         )
         aside.add(subjects[differ.to_numpy(bool)], "table", error)
+
+
+def _as_text(raw: pd.Series) -> pd.Series:
+    """Give whole numbers one form, whether a file stored text, integers or floats."""
+    return raw.astype("string").str.replace(r"\.0+$", "", regex=True)

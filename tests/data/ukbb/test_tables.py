@@ -68,6 +68,15 @@ def test_a_cell_in_two_files_may_not_differ(tmp_path, pseudonymizer):
     assert "different values in two tables in field 31, visit 0, position 0" in aside.frame()["reason"][0]
 
 
+def test_the_same_number_in_two_types_is_no_difference(tmp_path, pseudonymizer):
+    frame = pd.DataFrame({"eid": [9000001, 9000002], "p50_i2": [180.0, 171.0]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    second = write_table(tmp_path / "b.csv", [{"50-2.0": "180"}, {"50-2.0": "170"}], ["9000001", "9000002"])
+    table, aside = read([tmp_path / "a.parquet", second], pseudonymizer)
+    assert aside.subjects == {pseudonymizer("9000002")}
+    assert table.cells.loc[pseudonymizer("9000001"), (50, 2, 0)] == 180.0
+
+
 def test_repeated_participant_is_set_aside(tmp_path, pseudonymizer):
     rows = [{"31-0.0": "1"}, {"31-0.0": "1"}, {"31-0.0": "0"}]
     _, aside = read([write_table(tmp_path / "t.csv", rows, ["9000001", "9000001", "9000002"])], pseudonymizer)
