@@ -5,7 +5,7 @@ WORKERS ?= 2
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK = true
 
-.PHONY: demo test fmt lint types layers doctest bundles wheel quality clean
+.PHONY: demo test fmt lint types layers dependencies doctest wheel quality clean
 
 .venv/installed: pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv
@@ -33,10 +33,13 @@ layers: .venv/installed
 doctest: .venv/installed
 	$(BIN)/python -W ignore -m pytest -n $(WORKERS) -q --xdoctest --xdoctest-global-exec "from pathlib import Path" -p no:cacheprovider dymo_med
 
+dependencies: .venv/installed
+	$(BIN)/deptry .
+
 wheel: .venv/installed
 	$(BIN)/python ci/check_wheel.py
 
-quality: lint types layers doctest wheel
+quality: lint types layers dependencies doctest wheel
 
 clean:
 	rm -rf demo dist build .pytest_cache .mypy_cache .ruff_cache

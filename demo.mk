@@ -27,7 +27,7 @@ $(DEMO)/cohort/cohort.json: $(DEMO)/download/participants.csv
 	$(BIN)/dymo-med prepare --tables $< --images $(DEMO)/download/imaging --output $(DEMO)/cohort --key-file $(DEMO)/keys/pseudonyms.key --data-kind simulated --image-size 64 --image-spacing 2.6 --n-workers 2
 
 $(DEMO)/new_cohort/cohort.json: $(DEMO)/new_download/participants.csv $(DEMO)/cohort/cohort.json
-	$(BIN)/dymo-med prepare --tables $< --images $(DEMO)/new_download/imaging --output $(DEMO)/new_cohort --key-file $(DEMO)/keys/pseudonyms.key --data-kind simulated --schema $(DEMO)/cohort/schema.json --image-size 64 --image-spacing 2.6 --n-workers 2
+	$(BIN)/dymo-med prepare --tables $< --images $(DEMO)/new_download/imaging --output $(DEMO)/new_cohort --key-file $(DEMO)/keys/pseudonyms.key --data-kind simulated --schema $(DEMO)/cohort --image-size 64 --image-spacing 2.6 --n-workers 2
 
 # Recovery, classifier, comparison of strategies, predictions.
 $(DEMO)/tip/models/tip.pt: $(DEMO)/cohort/cohort.json

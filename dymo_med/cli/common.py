@@ -30,16 +30,22 @@ def add_cohort_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-workers", type=int, default=1, help="processes that read images (%(default)s)")
 
 
-def load_schema(path: Path) -> "TabularSchema":
-    """Read the schema of a trained cohort, given its folder or the file in it.
+def load_schema(arguments: argparse.Namespace) -> "TabularSchema":
+    """Read the schema that ``--schema`` names: a trained cohort, or the file alone.
+
+    Args:
+        arguments: Options; given a cohort, image size and spacing must be as there.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the file is no schema.
+        ValueError: the file is no schema, or the images would differ from those of the trained network.
     """
     from dymo_med.tabular import TabularSchema
 
-    return TabularSchema.from_json(path / "schema.json" if path.is_dir() else path)
+    if not arguments.schema.is_dir():
+        return TabularSchema.from_json(arguments.schema)
+    _check_image_settings(arguments)
+    return TabularSchema.from_json(arguments.schema / "schema.json")
 
 
 @contextmanager
@@ -70,6 +76,19 @@ def write_summary(cohort: "Cohort") -> None:
         f"{len(subjects)} subjects ({splits}; data: {cohort.data_kind}) in {cohort.folder}; "
         f"{len(aside)} set aside{f' ({stages}), reasons in set_aside.csv' if stages else ''}\n"
     )
+
+
+def _check_image_settings(arguments: argparse.Namespace) -> None:
+    from dymo_med.utils import read_json
+
+    trained = read_json(arguments.schema / "cohort.json")["image"]
+    size, spacing_mm = trained["shape"][-1], trained["spacing_mm"]
+    if (arguments.image_size, arguments.image_spacing) != (size, spacing_mm):
+        raise ValueError(
+            "image size and spacing must be as those of the trained cohort, however: "
+            f"--image-size {arguments.image_size} --image-spacing {arguments.image_spacing}, trained with {size} and "
+            f"{spacing_mm}: pass these"
+        )
 
 
 def _listed(counts: Mapping[Hashable, int]) -> str:

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from dymo_med.data.cohort import write_cohort
 
-    schema = load_schema(arguments.schema)
+    schema = load_schema(arguments)
     table = _read_table(arguments.table, schema)
     labels = table[[title for title in table.columns if title.startswith("label_")]]
     extra = [title for title in table.columns if title in ("image", "split") or title in labels.columns]

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     from dymo_med.data.splits import stratified_split
     from dymo_med.data.ukbb import read_download
 
-    schema = load_schema(arguments.schema) if arguments.schema else None
+    schema = load_schema(arguments) if arguments.schema else None
     download = read_download(
         arguments.tables,
         arguments.images,

@@ -105,7 +105,7 @@ class DecisionWriter:
             rows = [record for record in done if record["strategy"] == policy]
             lines.append(f"  {policy}")
             lines += _counted("class", Counter(record["predicted_class"] for record in rows))
-            lines += _counted("observed", Counter(_observed_text(record["observed"]) for record in rows))
+            lines += _counted("observed", Counter(_observed_kind(record["observed"]) for record in rows))
             lines += _counted("recovered", Counter(_names(record["recovered"]) or "nothing" for record in rows))
             lines += _counted("fused", Counter(_names(record["fused"]) or "nothing" for record in rows))
         return "\n".join(lines)
@@ -216,6 +216,16 @@ def _observed_text(shares: dict[str, float]) -> str:
     return ", ".join(parts) or "nothing"
 
 
+def _observed_kind(shares: dict[str, float]) -> str:
+    """Say what was observed, parts without their size.
+
+    Example:
+        >>> _observed_kind({"image": 1.0, "table": 0.5, "ecg": 0.0})
+        'image, part of table'
+    """
+    return ", ".join(name if share == 1 else f"part of {name}" for name, share in shares.items() if share > 0)
+
+
 def _names(entries: Sequence[dict[str, Any]]) -> str:
     return "; ".join(f"{entry['modality']} by {entry['recovery']}" for entry in entries)
 
@@ -225,8 +235,8 @@ def _joined(values: Any) -> str:
 
 
 def _counted(title: str, counts: Counter[str]) -> list[str]:
-    shown = ", ".join(f"{count} {name}" for name, count in counts.most_common(4))
-    more = f", {len(counts) - 4} other" if len(counts) > 4 else ""
+    shown = "; ".join(f"{count} x {name}" for name, count in counts.most_common(6))
+    more = f"; {sum(counts.values()) - sum(c for _, c in counts.most_common(6))} other" if len(counts) > 6 else ""
     return [f"    {title:<10} {shown}{more}"]
 
 

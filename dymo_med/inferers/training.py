@@ -37,7 +37,7 @@ class SubsetInferer(Inferer):
         self.n_subsets = n_subsets
         self.generator = torch.Generator().manual_seed(seed)
         if n_subsets is not None:
-            sample_subsets(n_modalities, n_subsets)
+            sample_subsets(n_modalities, n_subsets, torch.Generator())  # only to check; torch's global state stays
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Fused:
         """Run the network.

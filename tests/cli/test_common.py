@@ -13,9 +13,11 @@ from dymo_med.tabular import Column, TabularSchema
 def test_a_schema_is_found_by_folder_or_file(tmp_path):
     schema = TabularSchema((Column(name="age_years", kind="continuous", mean=60, std=8),))
     schema.to_json(tmp_path / "schema.json")
-    assert common.load_schema(tmp_path) == schema == common.load_schema(tmp_path / "schema.json")
+    (tmp_path / "cohort.json").write_text('{"image": {"shape": [3, 128, 128], "spacing_mm": 1.8}}')
+    for path in (tmp_path, tmp_path / "schema.json"):
+        assert common.load_schema(SimpleNamespace(schema=path, image_size=128, image_spacing=1.8)) == schema
     with pytest.raises(FileNotFoundError, match="no table schema at"):
-        common.load_schema(tmp_path / "none")
+        common.load_schema(SimpleNamespace(schema=tmp_path / "none"))
 
 
 @pytest.mark.parametrize("watched", [True, False])

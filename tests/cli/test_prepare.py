@@ -1,5 +1,7 @@
 """From a download to a cohort, by the command."""
 
+import re
+
 import pandas as pd
 
 from dymo_med.data.cohort import Cohort
@@ -31,8 +33,8 @@ def test_faulty_subjects_are_set_aside_and_no_registry_id_is_told(trained, downl
     ids = registry_ids(download)
     for path in trained.folder.rglob("*"):
         if path.is_file():
-            content = path.read_bytes()
-            assert not [registry_id for registry_id in ids if registry_id.encode() in content], path.name
+            found = set(re.findall(rb"(?<![0-9.])[0-9]{7}(?![0-9])", path.read_bytes()))
+            assert not found & {registry_id.encode() for registry_id in ids}, path.name
 
 
 def test_running_again_reads_no_image(trained, download, monkeypatch, capsys):
@@ -50,6 +52,14 @@ def test_a_trained_schema_puts_everybody_in_new(trained, download, tmp_path):
     assert cohort.splits == ["new"]
     assert cohort.tasks == []
     assert cohort.schema == trained.schema
+
+
+def test_other_image_settings_than_those_of_training_are_refused(trained, download, tmp_path, capsys):
+    assert prepare(download, tmp_path / "new", "--image-size", "24", "--schema", str(trained.folder)) == 2
+    error = capsys.readouterr().err
+    assert (
+        "as those of the trained cohort, however: --image-size 24 --image-spacing 1.8, trained with 24 and 4.0" in error
+    )
 
 
 def test_the_key_stays_out_of_the_cohort(download, tmp_path, capsys):

@@ -98,6 +98,12 @@ class TestGroups:
             stratified_split(labels, groups=groups), stratified_split(labels, groups=groups.iloc[::-1])
         )
 
+    def test_subjects_in_another_order(self):
+        labels = cohort(200)
+        groups = pd.Series(np.arange(200) // 3, index=labels.index)
+        reordered = stratified_split(labels.iloc[::-1], groups=groups).iloc[::-1]
+        pd.testing.assert_series_equal(reordered, stratified_split(labels, groups=groups))
+
     def test_subject_without_group(self):
         labels = cohort(30)
         groups = pd.Series(0, index=labels.index[:-2])

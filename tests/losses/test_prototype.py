@@ -82,7 +82,7 @@ def test_temperature(case):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="temperature must be positive and finite, however: temperature=0"):
+    with pytest.raises(ValueError, match=r"temperature must be positive and finite, however: temperature=0"):
         PrototypeLoss(temperature=0)
-    with pytest.raises(ValueError, match="metric must be one of .* however: metric='dot'"):
+    with pytest.raises(ValueError, match=r"metric must be one of .* however: metric='dot'"):
         PrototypeLoss("dot")

@@ -92,5 +92,5 @@ def test_cells_that_are_not_scored_are_not_read(prediction):
 def test_temperature(prediction):
     found = float(TIPLoss(CARDINALITIES, temperature=0.5).terms(tensors(prediction))["itc"])
     assert found == pytest.approx(expected_itc(prediction, t=0.5), rel=1e-12)
-    with pytest.raises(ValueError, match="temperature must be positive and finite, however: temperature=-1"):
+    with pytest.raises(ValueError, match=r"temperature must be positive and finite, however: temperature=-1"):
         TIPLoss(CARDINALITIES, temperature=-1)

@@ -57,7 +57,9 @@ def test_classifier_of_small_images(n_modalities, metric):
         inputs = {name: torch.as_tensor(picture).unsqueeze(0) for name, picture in pictures.items()}
         masks = {f"m{m}_missing": torch.tensor([not present]) for m, present in enumerate(there)}
         with torch.no_grad():
-            fused = network.fuse({name: network.encode(name, x, masks[f"{name}_missing"]) for name, x in inputs.items()})
+            fused = network.fuse(
+                {name: network.encode(name, x, masks[f"{name}_missing"]) for name, x in inputs.items()}
+            )
         expected_logits, expected_feature = oracle.classify_images(
             [picture if present else None for picture, present in zip(pictures.values(), there, strict=True)],
             arrays,
@@ -158,10 +160,10 @@ def test_wrong_pairs_are_drawn_in_proportion_to_similarity():
     angle = torch.tensor([0.0, 0.05, 0.2], dtype=torch.float64)
     z = torch.stack([angle.cos(), angle.sin()], 1)
     torch.manual_seed(1)
-    draws = torch.stack([network._hard_negatives(z, z)[0] for _ in range(3000)])
+    draws = torch.stack([network._hard_negatives(z, z)[0] for _ in range(800)])
     scores = np.exp(z.numpy() @ z.numpy().T / 0.1)
     np.fill_diagonal(scores, 0)
     expected = scores / scores.sum(1, keepdims=True)
     for row in range(3):
-        found = np.bincount(draws[:, row], minlength=3) / 3000
-        np.testing.assert_allclose(found, expected[row], atol=0.04)
+        found = np.bincount(draws[:, row], minlength=3) / 800
+        np.testing.assert_allclose(found, expected[row], atol=0.07)

@@ -162,7 +162,7 @@ def test_inputs_that_do_not_fit_are_refused(network, change, error, text):
 
 
 def test_further_refusals(network):
-    with pytest.raises(TypeError, match="multiple values for argument 'image'"):
+    with pytest.raises(TypeError, match=r"multiple values for argument 'image'"):
         network(torch.zeros(1, 3, 64, 64), image=torch.zeros(1, 3, 64, 64))
     with pytest.raises(KeyError, match=r"modality must be one of \['image', 'table'\], however: 'ecg'"):
         network.encode("ecg", torch.zeros(1, 6))
@@ -170,22 +170,22 @@ def test_further_refusals(network):
         network.fuse({"ecg": Tokens(torch.zeros(1, 1, 16), torch.zeros(1, 1, dtype=torch.bool))})
     with pytest.raises(ValueError, match=r"at least one modality, however: encoders=\{\}"):
         MultimodalTransformer({}, 2)
-    with pytest.raises(ValueError, match="n_classes must be a positive integer, however: n_classes=0"):
+    with pytest.raises(ValueError, match=r"n_classes must be a positive integer, however: n_classes=0"):
         MultimodalTransformer({"image": ConvEncoder()}, 0)
-    with pytest.raises(ValueError, match="dim must be a multiple of n_heads, however: dim=8, n_heads=3"):
+    with pytest.raises(ValueError, match=r"dim must be a multiple of n_heads, however: dim=8, n_heads=3"):
         MultimodalTransformer({"image": ConvEncoder()}, 2, dim=8, n_heads=3)
-    with pytest.raises(ValueError, match="metric must be one of 'cosine', 'squared_euclidean', however: metric='l1'"):
+    with pytest.raises(ValueError, match=r"metric must be one of 'cosine', 'squared_euclidean', however: metric='l1'"):
         MultimodalTransformer({"image": ConvEncoder()}, 2, metric="l1")
 
 
 def test_encoders_refuse_impossible_sizes():
-    with pytest.raises(ValueError, match="multiple of 32, however: image_size=100"):
+    with pytest.raises(ValueError, match=r"multiple of 32, however: image_size=100"):
         ImageEncoder(3, 100)
     with pytest.raises(ValueError, match=r"block must be one of \['basic', 'bottleneck'\], however: block='wide'"):
         ImageEncoder(3, 64, block="wide")
-    with pytest.raises(ValueError, match="at least one column, however: cat_cardinalities=\\[\\], n_num_features=0"):
+    with pytest.raises(ValueError, match=r"at least one column, however: cat_cardinalities=\[\], n_num_features=0"):
         TableEncoder([], 0)
-    with pytest.raises(ValueError, match="2 pixels or more after 3 .* image_size=8 leaves 1"):
+    with pytest.raises(ValueError, match=r"2 pixels or more after 3 .* image_size=8 leaves 1"):
         ConvEncoder(3, 8)
     with pytest.raises(ValueError, match=r"channels\[1\] must be a positive integer, however: channels\[1\]=0"):
         ConvEncoder(3, 28, channels=(4, 0))

@@ -49,13 +49,11 @@ def test_categories_are_within_their_columns(network):
 
 
 def test_refusals(network):
-    with pytest.raises(ValueError, match="decoding must be one of 'column', 'global', however: decoding='argmax'"):
+    with pytest.raises(ValueError, match=r"decoding must be one of 'column', 'global', however: decoding='argmax'"):
         TIP(build.image_encoder(), build.table_encoder(), decoding="argmax", n_heads=4)
     one = build.batch([(True, "whole")])
-    with pytest.raises(ValueError, match="at least 2 samples in a batch, however: 1"):
-        network(
-            one["image"], one["table"], one["table_missing"], corrupted=one["table"], hidden=one["table_missing"]
-        )
+    with pytest.raises(ValueError, match=r"at least 2 samples in a batch, however: 1"):
+        network(one["image"], one["table"], one["table_missing"], corrupted=one["table"], hidden=one["table_missing"])
 
 
 def test_recovery_is_unavailable_without_an_image(network):

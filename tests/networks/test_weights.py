@@ -36,7 +36,7 @@ def test_round_trip(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no weights at .*none.pt: train the bundle first"):
+    with pytest.raises(FileNotFoundError, match=r"no weights at .*none.pt: train the bundle first"):
         with_weights(small(), tmp_path / "none.pt")
 
 
@@ -44,20 +44,20 @@ def test_damaged_file(tmp_path):
     save_weights(tmp_path / "m.pt", small().state_dict())
     content = (tmp_path / "m.pt").read_bytes()
     (tmp_path / "m.pt").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="m.pt is not a weight file .* damaged or holds pickled objects"):
+    with pytest.raises(ValueError, match=r"m.pt is not a weight file .* damaged or holds pickled objects"):
         with_weights(small(), tmp_path / "m.pt")
 
 
 def test_pickled_object_is_not_executed(tmp_path):
     torch.save({"weight": Payload(tmp_path / "proof")}, tmp_path / "m.pt")
-    with pytest.raises(ValueError, match="m.pt is not a weight file .* holds pickled objects"):
+    with pytest.raises(ValueError, match=r"m.pt is not a weight file .* holds pickled objects"):
         with_weights(small(), tmp_path / "m.pt")
     assert not (tmp_path / "proof").exists()
 
 
 def test_no_dictionary(tmp_path):
     torch.save([1, 2], tmp_path / "m.pt")
-    with pytest.raises(ValueError, match="must hold a dictionary of tensors, however: list"):
+    with pytest.raises(ValueError, match=r"must hold a dictionary of tensors, however: list"):
         with_weights(small(), tmp_path / "m.pt")
 
 

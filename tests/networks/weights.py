@@ -1,5 +1,6 @@
 """Random arrays under the published parameter names, of any size, and the names that the package gives them."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -121,7 +122,7 @@ def images_arrays(n_modalities: int, seed: int = 0) -> Arrays:
     draw = Draw(seed)
     for m in range(n_modalities):
         widths = (3, 4, 6, 8)
-        for index, (n_in, n_out) in zip((0, 2, 4), zip(widths, widths[1:], strict=False), strict=True):
+        for index, (n_in, n_out) in zip((0, 2, 4), itertools.pairwise(widths), strict=True):
             draw.conv(f"m_encoders.{m}.network.{index}", n_out, n_in, 3, bias=True)
         draw.conv(f"m_encoders.{m}.proj_conv.0", 8, 8, 1, bias=True)
     draw.fusion(n_modalities, 4 * n_modalities, n_classes=4, dim=8, n_blocks=2, embedding_dim=5)

@@ -34,9 +34,7 @@ class ConvEncoder(ModalityEncoder):
         torch.Size([2, 4, 128])
     """
 
-    def __init__(
-        self, in_channels: int = 3, image_size: int = 28, *, channels: Sequence[int] = (32, 64, 128)
-    ) -> None:
+    def __init__(self, in_channels: int = 3, image_size: int = 28, *, channels: Sequence[int] = (32, 64, 128)) -> None:
         for index, width in enumerate(channels):
             check_positive_int(f"channels[{index}]", width)
         check_positive_int("in_channels", in_channels)

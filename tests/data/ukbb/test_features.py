@@ -18,6 +18,10 @@ class TestNumbers:
         rows = [{}, {"f4080_2_0": ""}, {"f4080_2_0": "", "f4080_2_1": ""}]
         assert feature(tmp_path, "systolic_blood_pressure_mmhg", *rows) == [125.0, 130.0, None]
 
+    def test_first_reading_alone(self, tmp_path):
+        rows = [{"f50_2_1": "175"}, {"f50_2_0": "", "f50_2_1": "175"}]
+        assert feature(tmp_path, "standing_height_cm", *rows) == [165.0, None]
+
     def test_reading_out_of_range_does_not_count(self, tmp_path):
         rows = [person(f4080_2_0="1200"), person(f4080_2_0="49.9", f4080_2_1="301"), person(f4080_2_0="50")]
         download = read_rows(tmp_path, rows)
