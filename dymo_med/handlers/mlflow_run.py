@@ -119,7 +119,7 @@ class MLflowMetrics:
     def _collect(self, engine: Engine) -> None:
         output = cast(dict[str, Any], engine.state.output)
         if CommonKeys.LOSS in output:
-            self._losses.append(float(output[CommonKeys.LOSS]))
+            self._losses.append(output[CommonKeys.LOSS].item())
 
     def _send(self, engine: Engine) -> None:
         metrics = {name: value for name, value in engine.state.metrics.items() if isinstance(value, (int, float))}
