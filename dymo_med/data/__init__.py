@@ -1,1 +1,1 @@
-"""data"""
+"""Cine MRI, cohorts, UK Biobank tables, and a simulated download."""
