@@ -1,6 +1,6 @@
 # The demonstration, step by step; a step runs again when what it needs has changed.
 DEMO        := demo
-SUBJECTS    ?= 600
+SUBJECTS    ?= 800
 NEW         ?= 40
 CAD         := bundles/ukbb_cardiac_cad_classification/configs
 TIP         := bundles/ukbb_cardiac_tip_pretraining/configs
@@ -17,14 +17,16 @@ demo: $(DEMO)/cad/eval/evaluate/comparison.csv $(DEMO)/cad/eval/inference/summar
 
 # Simulated downloads in the file forms of UK Biobank: one to train on, one of new patients, partly without tables.
 $(DEMO)/download/participants.csv: | .venv/installed
+	rm -rf $(DEMO)/download
 	$(BIN)/dymo-med synth --output $(DEMO)/download --n-subjects $(SUBJECTS) --seed 1 --n-workers 2
 
 $(DEMO)/new_download/participants.csv: | .venv/installed
+	rm -rf $(DEMO)/new_download
 	$(BIN)/dymo-med synth --output $(DEMO)/new_download --n-subjects $(NEW) --seed 2 --table-absent-rate 0.5 --faults --n-workers 2
 
 # Cohorts that the bundles read.
 $(DEMO)/cohort/cohort.json: $(DEMO)/download/participants.csv
-	$(BIN)/dymo-med prepare --tables $< --images $(DEMO)/download/imaging --output $(DEMO)/cohort --key-file $(DEMO)/keys/pseudonyms.key --data-kind simulated --image-size 64 --image-spacing 2.6 --n-workers 2
+	$(BIN)/dymo-med prepare --tables $< --images $(DEMO)/download/imaging --output $(DEMO)/cohort --key-file $(DEMO)/keys/pseudonyms.key --data-kind simulated --image-size 64 --image-spacing 2.6 --fractions 0.6 0.15 0.25 --n-workers 2
 
 $(DEMO)/new_cohort/cohort.json: $(DEMO)/new_download/participants.csv $(DEMO)/cohort/cohort.json
 	$(BIN)/dymo-med prepare --tables $< --images $(DEMO)/new_download/imaging --output $(DEMO)/new_cohort --key-file $(DEMO)/keys/pseudonyms.key --data-kind simulated --schema $(DEMO)/cohort --image-size 64 --image-spacing 2.6 --n-workers 2

@@ -36,6 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a trained cohort, or its schema.json: apply it as it is and put everybody in split 'new'",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split into train, val and test (%(default)s)")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs=3,
+        metavar=("TRAIN", "VAL", "TEST"),
+        default=[0.72, 0.18, 0.10],
+        help="shares of the three splits (%(default)s)",
+    )
     add_cohort_arguments(parser)
 
 
@@ -66,7 +74,8 @@ def run(arguments: argparse.Namespace) -> None:
         names=schema.names if schema else None,
         labels=arguments.labels,
     )
-    everybody = sorted({*download.features.index, *download.images})
+    labels = download.labels.reindex(sorted({*download.features.index, *download.images}))
+    fractions = dict(zip(("train", "val", "test"), arguments.fractions, strict=True))
     with progress_bar("images") as progress:
         cohort = write_cohort(
             arguments.output,
@@ -74,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
             columns=download.columns,
             images=download.images,
             labels=download.labels,
-            splits=None if schema else stratified_split(download.labels.reindex(everybody), seed=arguments.seed),
+            splits=None if schema else stratified_split(labels, fractions, arguments.seed),
             set_aside=download.set_aside,
             schema=schema,
             image_size=arguments.image_size,

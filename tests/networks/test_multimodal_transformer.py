@@ -134,6 +134,11 @@ def test_absent_tokens_are_position_and_modality_alone(network):
     expected = network.modality_embeddings.weight[1] + network.pos_embeddings[:, 5:]
     assert torch.equal(tokens.values, expected)
     assert tokens.missing.all()
+    inputs = build.batch([(True, "part")])
+    partly = network.encode("table", inputs["table"], inputs["table_missing"])
+    missing = inputs["table_missing"][0]
+    assert torch.equal(partly.values[0, missing], expected[0, missing])
+    assert not torch.isclose(partly.values[0, ~missing], expected[0, ~missing]).all(1).any()
 
 
 def test_a_sample_without_anything_is_refused_by_position(network):
