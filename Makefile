@@ -16,7 +16,7 @@ export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK = true
 include demo.mk
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 fmt: .venv/installed
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

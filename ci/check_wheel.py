@@ -30,8 +30,9 @@ if lacking:
     raise SystemExit(f"the wheel lacks modules: {sorted(lacking)}")
 for name in names:
     importlib.import_module(name)
-data = {str(p.relative_to(root)) for p in (root / "dymo_med").rglob("*") if p.suffix in {".yaml", ".csv", ".json", ".typed"}}
-absent = [name for name in data if not (site / name).is_file()]
+data = {path.relative_to(root) for path in (root / "dymo_med").rglob("*") if path.is_file()}
+data = {path for path in data if path.suffix not in {".py", ".pyc"}}
+absent = [str(path) for path in data if not (site / path).is_file()]
 if absent:
     raise SystemExit(f"the wheel lacks package data: {absent}")
 used = set()
@@ -44,7 +45,8 @@ for name in sorted(used):
     getattr(importlib.import_module(module), attribute)
 for point in importlib.metadata.distribution("dymo-med").entry_points:
     point.load()
-sys.stdout.write(f"wheel: {len(names)} modules imported, {len(data)} data files, {len(used)} names of bundles resolved\n")
+counts = f"{len(names)} modules imported, {len(data)} data files, {len(used)} names of bundles resolved"
+sys.stdout.write(f"wheel: {counts}\n")
 '''
 
 

@@ -25,7 +25,7 @@ def choose(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(records: list[dict[str, Any]], cohort: Cohort, output: Path) -> None:
-    figure, axes = plt.subplots(2, len(records), figsize=(3.1 * len(records), 5.4), height_ratios=[2.2, 1])
+    figure, axes = plt.subplots(2, len(records), figsize=(3.1 * len(records), 4.9), height_ratios=[3, 1], layout="constrained")
     for (above, below), record in zip(axes.T, records, strict=True):
         step = record["steps"][0]
         candidate = step["candidates"][0]
@@ -37,13 +37,12 @@ def draw(records: list[dict[str, Any]], cohort: Cohort, output: Path) -> None:
         values = [step["before"]["probabilities"][positive], candidate["probabilities"][positive]]
         color = FUSED if candidate["accepted"] else KEPT_OUT
         below.barh([1, 0], values, color=["#888888", color], height=0.6)
-        below.set(yticks=[1, 0], yticklabels=["observed only", "with recovered table"], xlim=(0, 1))
+        below.set(yticks=[1, 0], yticklabels=["observed", "+ recovered"], xlim=(0, 1))
         below.set_xlabel("probability of CAD", fontsize=8)
         below.tick_params(labelsize=8)
         verdict = "fused" if candidate["accepted"] else "not fused"
         below.set_title(f"reward {candidate['reward']:+.3f}: {verdict}", color=color, fontsize=10)
     figure.suptitle("Simulated patients: is the recovered table worth fusing?", fontsize=12)
-    figure.tight_layout()
     figure.savefig(output, dpi=110)
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from dymo_med import __version__
-from dymo_med.cli import intake, prepare, synth
+from dymo_med.cli import convert_published, export_published, intake, prepare, published_cohort, synth
 
 __all__ = ["main"]
 
@@ -52,7 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dymo-med {__version__}")
     parser.add_argument("--debug", action="store_true", help="show where in the code an error arose")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, command in (("synth", synth), ("prepare", prepare), ("intake", intake)):
+    for name, command in (
+        ("synth", synth),
+        ("prepare", prepare),
+        ("intake", intake),
+        ("convert-published", convert_published),
+        ("published-cohort", published_cohort),
+        ("export-published", export_published),
+    ):
         about = str(command.__doc__)
         subparser = commands.add_parser(name, help=about.splitlines()[0], description=about)
         command.add_arguments(subparser)

@@ -61,6 +61,7 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     with tqdm(desc=title, unit="subject", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 
         def show(done: int, total: int) -> None:
+            """Move the bar."""
             bar.total = total
             bar.update(done - bar.n)
 

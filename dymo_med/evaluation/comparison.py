@@ -168,10 +168,12 @@ def _check_paired(pattern: str, tables: dict[str, pd.DataFrame]) -> None:
 
 def _as_text(comparison: pd.DataFrame) -> str:
     def interval(row: pd.Series, name: str, sign: str) -> str:
+        """Show an estimate with its interval."""
         value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
         return "-" if np.isnan(value) else f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
     def number(value: float) -> str:
+        """Show a share or a p value."""
         return "-" if np.isnan(value) else f"{value:.3f}"
 
     text = pd.DataFrame(

@@ -80,7 +80,7 @@ class DecisionWriter:
         aside = [] if self.set_aside is None else self._set_aside_records()
         records: list[dict[str, Any]] = [*self._records, *({**row, "status": NOT_PREDICTED} for row in aside)]
         with atomic_path(self.output_dir / "decisions.jsonl") as path, path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(_without_nan(record)) + "\n" for record in records)
+            file.writelines(json.dumps(_without_nan(record), allow_nan=False) + "\n" for record in records)
         table = pd.DataFrame([_flat(record) for record in records])
         with atomic_path(self.output_dir / "predictions.csv") as path:
             table.to_csv(path, index=False)

@@ -54,12 +54,14 @@ class MLflowRun:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers at a step."""
+        run_id = self._started()
         for name, value in metrics.items():
-            self._client.log_metric(self._started(), name, float(value), step=step)
+            self._client.log_metric(run_id, name, float(value), step=step)
 
     def log_file(self, path: str | Path) -> None:
         """Log an aggregate file, such as a comparison table, as an artifact."""
-        self._client.log_artifact(self._started(), str(path))
+        run_id = self._started()
+        self._client.log_artifact(run_id, str(path))
 
     def _start(self, _: Engine) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -49,6 +49,7 @@ def subset_aurocs(modalities: Sequence[str], prefix: str = "val_auroc_") -> dict
 
 def _scores_of(subsets: slice) -> Callable[[dict[str, Any]], tuple[torch.Tensor, torch.Tensor]]:
     def scores(output: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give scores and labels of all samples and chosen subsets, those with nothing observed left out."""
         fused: Fused = output[CommonKeys.PRED]
         logits = fused.logits[subsets]  # (S, B, K)
         present = ~logits.isnan().any(-1)

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from monai.inferers import Inferer
 
+from dymo_med.networks import have_same_weights
 from dymo_med.networks.nets import MultimodalTransformer
 from dymo_med.recovery.base import Recovery
 from dymo_med.selection import Selection, TokenBank, Tokens, select
@@ -118,6 +119,8 @@ def build_bank(
 ) -> TokenBank:
     """Encode what was observed and what recoveries propose, each once.
 
+    Where a recovery holds the very encoder of the network (equal weights), it takes its output from there.
+
     Args:
         network: Network whose encoders are used.
         inputs: Contents by modality, shape (B, ...).
@@ -130,7 +133,8 @@ def build_bank(
     Raises:
         ValueError: a recovery fills a modality that the network does not have.
     """
-    observed = {name: network.encode(name, x, missing[name]) for name, x in inputs.items()}
+    features = {name: network.features(name, x, missing[name]) for name, x in inputs.items()}
+    observed = {name: network.project(name, features[name], missing[name]) for name in inputs}
     proposals: dict[str, dict[str, Tokens]] = {}
     available: dict[str, dict[str, torch.Tensor]] = {}
     for recovery in recoveries:
@@ -141,11 +145,19 @@ def build_bank(
         exists = missing[target].any(1)
         rows = exists.nonzero().flatten()
         if len(rows):
-            proposal = recovery(
-                {name: x[rows] for name, x in inputs.items()}, {name: mask[rows] for name, mask in missing.items()}
-            )
+            shared = {name: features[name] for name in inputs if _shares_encoder(recovery, network, name)}
+            proposal = recovery.propose(_rows_of(inputs, rows), _rows_of(missing, rows), _rows_of(shared, rows))
             values = values.index_copy(0, rows, proposal.values)
             exists = exists.index_copy(0, rows, proposal.available)
         proposals.setdefault(target, {})[recovery.name] = network.encode(target, values, ~exists)
         available.setdefault(target, {})[recovery.name] = exists
     return TokenBank(observed, proposals, available)
+
+
+def _shares_encoder(recovery: Recovery, network: MultimodalTransformer, name: str) -> bool:
+    encoder = recovery.encoder_of(name)
+    return encoder is not None and have_same_weights(encoder, network.encoders[name])
+
+
+def _rows_of(items: Mapping[str, torch.Tensor], rows: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {name: item[rows] for name, item in items.items()}

@@ -1,6 +1,6 @@
 """Inferers of training: what an engine's network computes in a step, for the loss to compare."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -63,11 +63,12 @@ class TIPPretrainingInferer(Inferer):
     """Hides cells of a table and runs TIP for its three pre-training losses (METHOD section 6).
 
     Args:
-        hidden_rate: Share of the columns that is hidden in each row and to be predicted; 0.5 as published, rounded.
+        hidden_rate: Share of the columns that is hidden in each row and to be predicted; 0.5 as published, rounded. A
+            pair (low, high) draws the share anew for every row, so that nearly empty tables are learned too.
         seed: Seed of the draws.
 
     Raises:
-        ValueError: ``hidden_rate`` is no fraction.
+        ValueError: ``hidden_rate`` is no fraction, or the pair is not in order.
 
     Example:
         >>> TIPPretrainingInferer(hidden_rate=1.5)
@@ -76,10 +77,14 @@ class TIPPretrainingInferer(Inferer):
         ValueError: hidden_rate must be between 0 and 1, however: hidden_rate=1.5
     """
 
-    def __init__(self, hidden_rate: float = 0.5, seed: int = 0) -> None:
+    def __init__(self, hidden_rate: float | Sequence[float] = 0.5, seed: int = 0) -> None:
         super().__init__()
-        check_fraction("hidden_rate", hidden_rate)
-        self.hidden_rate = hidden_rate
+        low, high = hidden_rate if isinstance(hidden_rate, Sequence) else (hidden_rate, hidden_rate)
+        check_fraction("hidden_rate", low)
+        check_fraction("hidden_rate", high)
+        if low > high:
+            raise ValueError(f"hidden_rate must be a pair (low, high) in order, however: hidden_rate={hidden_rate}")
+        self.hidden_rate = (low, high)
         self.generator = torch.Generator().manual_seed(seed)
 
     def __call__(
@@ -97,8 +102,10 @@ class TIPPretrainingInferer(Inferer):
             What the network compares, with the true ``table`` and ``scored`` (B, F): True = observed and hidden.
         """
         table, missing = kwargs["table"], kwargs["table_missing"]
-        n_columns = table.shape[1]
-        rank = torch.rand(table.shape, generator=self.generator).argsort(1).argsort(1).to(table.device)
-        hidden = rank < round(self.hidden_rate * n_columns)
+        low, high = self.hidden_rate
+        n_rows, n_columns = table.shape
+        rate = low + (high - low) * torch.rand(n_rows, 1, generator=self.generator)
+        rank = torch.rand(n_rows, n_columns, generator=self.generator).argsort(1).argsort(1)
+        hidden = (rank < (rate * n_columns).round()).to(table.device)
         output = network(inputs, *args, table, missing, corrupted=kwargs["table_corrupted"], hidden=hidden)
         return {**output, "table": table, "scored": hidden & ~missing}

@@ -70,6 +70,32 @@ class Recovery(torch.nn.Module, ABC):
             The proposal; entries observed in the input are returned as they are.
         """
 
+    def encoder_of(self, name: str) -> torch.nn.Module | None:  # noqa: ARG002 - a recovery may have no encoder at all
+        """Give the encoder whose output for a modality :meth:`propose` can take; None = it reads the content.
+
+        A network that holds the same encoder with the same weights can then pass on what it has computed already.
+
+        Args:
+            name: Modality.
+        """
+        return None
+
+    def propose(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        missing: Mapping[str, torch.Tensor],
+        features: Mapping[str, torch.Tensor],  # noqa: ARG002 - only for recoveries with an encoder
+    ) -> Proposal:
+        """Propose the target modality as :meth:`forward` does, with features that exist already.
+
+        Args:
+            inputs: Batch items by modality.
+            missing: Masks by modality.
+            features: By modality the output (B, P, E) of :meth:`encoder_of`; may be empty.
+        """
+        proposal: Proposal = self(inputs, missing)
+        return proposal
+
 
 class TableRecovery(Recovery):
     """A recovery of a table from the table itself: layout and checks.

@@ -34,14 +34,30 @@ class TIPRecovery(Recovery):
         self.image = image
         self.network = network.eval()
 
-    @torch.no_grad()
     def forward(self, inputs: Mapping[str, torch.Tensor], missing: Mapping[str, torch.Tensor]) -> Proposal:
         """Propose completed tables; unavailable for samples without an image."""
+        return self.propose(inputs, missing, {})
+
+    def encoder_of(self, name: str) -> torch.nn.Module | None:
+        """Give TIP's image encoder for the image, None for all else."""
+        return self.network.encoder_imaging if name == self.image else None
+
+    @torch.no_grad()
+    def propose(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        missing: Mapping[str, torch.Tensor],
+        features: Mapping[str, torch.Tensor],
+    ) -> Proposal:
+        """Propose completed tables from images, or from image features that exist already."""
         available = ~missing[self.image].flatten(1).all(1) if missing[self.image].ndim > 1 else ~missing[self.image]
         values, gaps = inputs[self.target], missing[self.target]
+        gaps = gaps.unsqueeze(1).expand_as(values) if gaps.ndim == 1 else gaps
         completed = torch.zeros_like(values)
         rows = available.nonzero().flatten()
         if len(rows):
-            filled = self.network(inputs[self.image][rows], values[rows], gaps[rows])
+            known = features.get(self.image)
+            tokens = self.network.image_tokens(inputs[self.image][rows]) if known is None else known[rows]
+            filled = self.network.complete(tokens, values[rows], gaps[rows])
             completed = completed.index_copy(0, rows, filled.to(values.dtype))
         return Proposal(completed, available)

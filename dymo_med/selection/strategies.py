@@ -87,8 +87,7 @@ class _Search:
         """Fuse every open candidate on its own and give the step, nothing accepted yet, and the outcomes."""
         modality, variant = self.bank.candidate_modality, self.bank.candidate_variant
         n_samples, n_candidates = self.open.shape
-        compact = self.open.device.type == "cpu"  # on a GPU a fixed number of rows avoids a synchronisation
-        rows, columns = (self.open if compact else torch.ones_like(self.open)).nonzero(as_tuple=True)
+        rows, columns = _pairs_to_evaluate(self.open)
         place = torch.arange(len(rows), device=rows.device)
         state, members = self.state[rows], self.members[rows]
         state[place, modality[columns]] = variant[columns]
@@ -101,6 +100,7 @@ class _Search:
         gain = reward(q_before[rows], q_after, alpha)
 
         def spread(values: torch.Tensor) -> torch.Tensor:
+            """Put one value per evaluated pair into a table of samples and candidates, nan elsewhere."""
             full = values.new_full((n_samples, n_candidates, *values.shape[1:]), torch.nan)
             full[rows, columns] = values
             hidden = ~self.open.reshape(n_samples, n_candidates, *(1,) * (values.ndim - 1))
@@ -141,6 +141,16 @@ class _Search:
         predicted = fused.logits.argmax(-1)
         p = intra_class_similarity(fused.embedding, predicted, subset_codes(members), self.statistics)
         return q, p
+
+
+def _pairs_to_evaluate(is_open: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give sample and candidate of every open pair; off the CPU of all pairs, which needs no look at the mask."""
+    if is_open.device.type == "cpu":
+        rows, columns = is_open.nonzero(as_tuple=True)
+        return rows, columns
+    n_samples, n_candidates = is_open.shape
+    rows, columns = (torch.arange(n, device=is_open.device) for n in (n_samples, n_candidates))
+    return rows.repeat_interleave(n_candidates), columns.repeat(n_samples)
 
 
 def _trace(bank: TokenBank, state: torch.Tensor, steps: tuple[SelectionStep, ...]) -> SelectionTrace:

@@ -53,6 +53,8 @@ class TokenBank:
         complete: Boolean (B, M); True = wholly observed: nothing to recover.
         candidates: Pairs (modality index, variant), modality by modality; their number is C.
         candidate_names: Name of the recovery of every candidate.
+        candidate_modality: Modality index of every candidate, int64, shape (C,).
+        candidate_variant: Variant of every candidate, int64, shape (C,).
         open: Boolean (B, C); True = the proposal exists and its modality is not wholly observed.
 
     Raises:
@@ -103,6 +105,8 @@ class TokenBank:
             exists += present.values()
         self.candidates = tuple(candidates)
         self.candidate_names = tuple(names)
+        pairs = torch.tensor(candidates, dtype=torch.int64).reshape(-1, 2).to(self.complete.device)
+        self.candidate_modality, self.candidate_variant = pairs.unbind(1)
         no_candidate = self.complete.new_zeros(self.batch_size, 0)
         self.open = torch.stack(exists, 1) & ~self.complete[:, self.candidate_modality] if exists else no_candidate
 
@@ -110,16 +114,6 @@ class TokenBank:
     def batch_size(self) -> int:
         """Number of samples B."""
         return len(self.complete)
-
-    @property
-    def candidate_modality(self) -> torch.Tensor:
-        """Modality index of every candidate, shape (C,)."""
-        return torch.tensor([m for m, _ in self.candidates], dtype=torch.int64, device=self.complete.device)
-
-    @property
-    def candidate_variant(self) -> torch.Tensor:
-        """Variant of every candidate, shape (C,)."""
-        return torch.tensor([v for _, v in self.candidates], dtype=torch.int64, device=self.complete.device)
 
     def tokens(self, rows: torch.Tensor, state: torch.Tensor) -> dict[str, Tokens]:
         """Collect the tokens of states.
@@ -131,7 +125,7 @@ class TokenBank:
         Returns:
             Tokens of R rows by name. Modalities absent in all of them are left out: their keys would be masked.
         """
-        gathered = {}
+        gathered: dict[str, Tokens] = {}
         for index, name in enumerate(self.modalities):
             missing = self._missing[index][state[:, index], rows]
             is_last_resort = index == len(self.modalities) - 1 and not gathered

@@ -1,6 +1,7 @@
 """Files that are complete or absent, and weights without pickle."""
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -90,8 +91,10 @@ def read_json(path: str | Path) -> Any:
 
 def save_weights(path: str | Path, state: Mapping[str, Any]) -> None:
     """Save tensors and plain containers with ``torch.save`` as a whole or not at all."""
+    content = io.BytesIO()  # torch writing to the disk itself answers a full one with an error that says nothing of it
+    torch.save(dict(state), content)
     with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def load_weights(path: str | Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import torch
 from dymo_med.inferers import Policy, SelectionInferer, build_bank
 from dymo_med.recovery.simple import MeanModeRecovery
 from dymo_med.recovery.tip import TIPRecovery
+from tests.inferers.reference import decide
 from tests.networks import build, weights
-from tests.networks import oracle as equations
 from tests.selection import oracle
 
 KINDS = [(True, "whole"), (True, "none"), (False, "whole"), (True, "part"), (False, "part"), (True, "part")] * 2
@@ -60,49 +60,15 @@ def run(network, recoveries, inputs, policies=POLICIES):
     return SelectionInferer(recoveries, policies)(first, network, **rest)
 
 
-def ask_oracle(case, index, policy, metric, decoding):
-    """One sample: recover with equations, encode with equations, select with loops."""
+def ask(case, index, policy, metric, decoding):
     network, arrays, recoveries, tip_arrays, inputs = case
-    sample = {name: value[index].numpy() for name, value in inputs.items()}
-    missing = sample["table_missing"]
-    row = np.where(missing, 0.0, sample["table"])
-    has_image, whole = not sample["image_missing"], np.zeros(6, dtype=bool)
-    image = equations.image_tokens(sample["image"], arrays) if has_image else None
-
-    def table(values, mask):
-        return equations.table_tokens(values, mask, arrays, weights.CARDINALITIES, weights.HEADS["table_heads"]), mask
-
-    candidates = {}
-    if missing.any():
-        fill = recoveries[1].fill.numpy()
-        candidates[1, 2] = table(np.where(missing, fill, row), whole)
-        if has_image:
-            completed = equations.recover(
-                sample["image"], row, missing, tip_arrays, weights.CARDINALITIES, decoding=decoding, **weights.TIP_HEADS
-            )
-            candidates[1, 1] = table(completed, whole)
-
-    def fuse(parts):
-        picture, (values, mask) = parts[0], parts[1] or (np.zeros((6, 16)), ~whole)
-        tokens = [np.zeros((4, 16)) if picture is None else picture, values]
-        return equations.fuse(
-            tokens, [np.full(4, picture is None), mask], arrays, weights.HEADS["fusion_heads"], metric
-        )
-
     learned = network.statistics
     statistics = oracle.OracleStatistics(
         oracle.subsets_of(2), learned.prototypes.numpy(), learned.std.numpy(), learned.overall.numpy()
     )
-    observed = [image, None if missing.all() else table(row, missing)]
-    return oracle.select_one(
-        fuse,
-        oracle.OracleObserved(observed, [has_image, not missing.any()]),
-        candidates,
-        statistics,
-        strategy=str(policy.strategy),
-        ics_weight=str(policy.ics_weight),
-        metric=metric,
-    )
+    sample = {name: value[index].numpy() for name, value in inputs.items()}
+    fill = recoveries[1].fill.numpy()
+    return decide(sample, arrays, tip_arrays, statistics, policy, metric=metric, decoding=decoding, fill=fill)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +84,7 @@ def test_every_decision_equals_the_slow_one(metric, decoding):
             assert selections[name].logits[index].isnan().all()
             assert selections[name].embedding[index].isnan().all()
             continue
-        selection, expected = selections[name], ask_oracle(case, index, policy, metric, decoding)
+        selection, expected = selections[name], ask(case, index, policy, metric, decoding)
         trace = selection.trace
         assert trace.variants[index].tolist() == [expected.chosen[0], expected.chosen[1]]
         np.testing.assert_allclose(selection.logits[index], expected.logits, rtol=0, atol=1e-9)

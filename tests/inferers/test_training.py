@@ -124,3 +124,22 @@ def test_pretraining_step_trains_all_parts():
 def test_pretraining_refuses_a_rate_outside_its_range():
     with pytest.raises(ValueError, match=r"hidden_rate must be between 0 and 1, however: hidden_rate=1.5"):
         TIPPretrainingInferer(hidden_rate=1.5)
+
+
+def test_hidden_rate_can_be_drawn_anew_for_every_row():
+    """A pair (low, high) gives every row its own share, from nearly half to the whole table."""
+    seen = []
+
+    def network(image, table, missing, *, corrupted, hidden):
+        seen.append(hidden)
+        return {}
+
+    table = torch.zeros(400, 20)
+    kwargs = {"table": table, "table_missing": torch.zeros(400, 20, dtype=torch.bool), "table_corrupted": table}
+    TIPPretrainingInferer(hidden_rate=[0.5, 1.0])(torch.zeros(400, 1), network, **kwargs)
+    counts = seen[0].sum(1)
+    assert counts.min() == 10
+    assert counts.max() == 20
+    assert 14 < counts.float().mean() < 16
+    with pytest.raises(ValueError, match=r"hidden_rate must be a pair \(low, high\) in order, however: .*0.9, 0.5"):
+        TIPPretrainingInferer(hidden_rate=[0.9, 0.5])

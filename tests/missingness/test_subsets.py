@@ -41,7 +41,7 @@ def test_names():
 def test_refusals():
     with pytest.raises(ValueError, match="n_modalities must be at most 16, however: n_modalities=17"):
         enumerate_subsets(17)
-    with pytest.raises(ValueError, match="n_subsets must be at most 3, .* of 2 modalities, however: n_subsets=4"):
+    with pytest.raises(ValueError, match=r"n_subsets must be at most 3, .* of 2 modalities, however: n_subsets=4"):
         sample_subsets(2, 4)
     with pytest.raises(ValueError, match="n_subsets must be a positive integer"):
         sample_subsets(2, 0)

@@ -19,9 +19,9 @@ def table_encoder():
     return TableEncoder(weights.CARDINALITIES, weights.N_NUMBERS, dim=12, n_blocks=2, n_heads=2)
 
 
-def new_classifier(metric="cosine", bottleneck=True):
+def new_classifier(metric="cosine", bottleneck=True, layers=(2, 1, 1, 1)):
     return MultimodalTransformer(
-        {"image": image_encoder(bottleneck), "table": table_encoder()},
+        {"image": image_encoder(bottleneck, layers), "table": table_encoder()},
         n_classes=3,
         dim=16,
         n_blocks=2,

@@ -63,6 +63,6 @@ def test_shape_is_named(shape):
 
 def test_subject_error_is_one_line_and_crosses_processes():
     error = SubjectError("no pixels", where="tag (7FE0,0010)", remedy="export again")
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own object
+    again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error) == "no pixels in tag (7FE0,0010): export again"
     assert (again.problem, again.where, again.remedy) == ("no pixels", "tag (7FE0,0010)", "export again")

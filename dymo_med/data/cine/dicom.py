@@ -59,6 +59,7 @@ def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
         findings.append(f"{len(middle)} phases where Cardiac Number of Images (0018,1090) announces {announced}")
 
     def decode(slice_index: int, phase: int) -> NDArray[np.float32]:
+        """Read one frame (X, Y) when it is needed."""
         header = slices[slice_index].frames[phase]
         with member_errors(header.member), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -60,6 +60,7 @@ class _Volume:
 
     @property
     def n_phases(self) -> int:
+        """Number of time points T."""
         return int(self._image.shape[3])
 
     @cached_property

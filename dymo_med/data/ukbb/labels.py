@@ -105,6 +105,7 @@ class _Evidence:
         self._diagnoses = self._dated(_diagnoses(table, aside))
 
     def of(self, item: LabelSet) -> Masks:
+        """Give who has evidence of a label before the scan, after it, and at an unknown date."""
         masks = _none(self._table), _none(self._table), _none(self._table)
         self._add(masks, self._diagnoses[self._diagnoses["code"].isin(item.codes)])
         for field in item.date_fields:

@@ -189,6 +189,7 @@ def _read_text(path: Path, fields: set[int]) -> pd.DataFrame:
     ragged: list[int] = []
 
     def note(row: "pa.csv.InvalidRow") -> str:
+        """Remember a row that does not have one cell per column."""
         ragged.append(row.number)
         return "skip"
 

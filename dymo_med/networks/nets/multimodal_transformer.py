@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dymo_med.missingness.subsets import enumerate_subsets
+from dymo_med.networks.blocks.packing import pack_rows
 from dymo_med.networks.blocks.transformer import INITIAL_STD, TransformerBlock, initialize_weights
 from dymo_med.networks.nets.encoder import ModalityEncoder
 from dymo_med.selection import ClassStatistics, Fused, Tokens, normalize
@@ -179,45 +180,77 @@ class MultimodalTransformer(nn.Module):
             TypeError: ``missing`` is not boolean.
             ValueError: ``missing`` has another shape.
         """
-        if name not in self._span:
-            raise KeyError(f"modality must be one of {list(self.modalities)}, however: {name!r}")
-        encoder = self._encoder(name)
         missing = self._token_mask(name, x, missing)
-        present = ~missing.all(1)
-        rows = present.nonzero().flatten()
-        x_present, missing_present = (x, missing) if len(rows) == len(x) else (x[rows], missing[rows])
-        values = x.new_zeros(len(x), encoder.n_tokens, self.cls_token.shape[-1])
-        if len(rows):
-            encoded = encoder(encoder.clean(x_present, missing_present), missing_present)
-            encoded = self.norms[name](self.projections[name](encoded))
-            values = encoded if len(rows) == len(x) else values.to(encoded.dtype).index_copy(0, rows, encoded)
-        start, stop = self._span[name]
+        return self.project(name, self.features(name, x, missing), missing)
+
+    def features(self, name: str, x: torch.Tensor, missing: torch.Tensor | None = None) -> torch.Tensor:
+        """Run the encoder of a modality on the samples of which something is present; arguments of :meth:`encode`.
+
+        Returns:
+            Output of the encoder, shape (B, P, width of the encoder); zeros for samples of which nothing is present.
+
+        Raises:
+            KeyError: the modality is unknown.
+            TypeError: ``missing`` is not boolean.
+            ValueError: ``missing`` has another shape.
+        """
+        missing = self._token_mask(name, x, missing)
+        encoder = self._encoder(name)
+        rows = (~missing.all(1)).nonzero().flatten()
+        if len(rows) == len(x):
+            encoded: torch.Tensor = encoder(encoder.clean(x, missing), missing)
+            return encoded
+        zeros = x.new_zeros(len(x), encoder.n_tokens, encoder.token_dim)
+        if not len(rows):
+            return zeros
+        encoded = encoder(encoder.clean(x[rows], missing[rows]), missing[rows])
+        return zeros.to(encoded.dtype).index_copy(0, rows, encoded)
+
+    def project(self, name: str, features: torch.Tensor, missing: torch.Tensor) -> Tokens:
+        """Turn what the encoder of a modality gave into tokens that can be fused.
+
+        Args:
+            name: Modality.
+            features: Output of its encoder, shape (B, P, width of the encoder).
+            missing: Boolean, shape (B, P).
+
+        Returns:
+            Tokens with modality and position embedding.
+        """
+        values = self.norms[name](self.projections[name](features))
         values = torch.where(missing.unsqueeze(-1), 0.0, values)
         values = values + self.modality_embeddings.weight[self.modalities.index(name)]
+        start, stop = self._span[name]
         return Tokens(values + self.pos_embeddings[:, start:stop], missing)
 
     def fuse(self, tokens: Mapping[str, Tokens]) -> Fused:
         """Classify a combination of modalities; names that are left out are absent.
+
+        On a CPU missing tokens cost nothing. Elsewhere they are computed and hidden, which needs no look at the masks.
 
         Args:
             tokens: Tokens by modality, from :meth:`encode`.
 
         Returns:
             Logits and the feature in the metric space.
+
+        Raises:
+            ValueError: no modality of the network is among the tokens.
         """
-        used = [tokens[name] for name in self.modalities if name in tokens]
-        if not used:
-            raise ValueError(f"tokens must hold a modality of {list(self.modalities)}, however: {sorted(tokens)}")
-        n_samples = len(used[0].values)
-        cls = (self.cls_token + self.pos_embeddings[:, :1]).expand(n_samples, -1, -1)
-        x = torch.cat([cls.to(used[0].values.dtype), *(part.values for part in used)], dim=1)
-        visible = torch.cat([cls.new_ones(n_samples, 1, dtype=torch.bool), *(~part.missing for part in used)], dim=1)
-        attend = visible[:, None, None, :]
-        for index, block in enumerate(self.transformer):
-            is_last = index == len(self.transformer) - 1
-            x = block(x, attend, n_queries=1 if is_last else None)  # only the class token is read after the last
-        cls = x[:, 0]
-        return Fused(self.classifier(cls), normalize(self.projection(cls), self.metric))
+        x, visible = self._sequence(tokens)
+        if x.device.type != "cpu":
+            return self._heads(self._class_token(x, visible))
+        groups = pack_rows(visible)
+        parts = []
+        for rows, places in groups:
+            here = rows.unsqueeze(1), places
+            parts.append(self._class_token(x[here], None if bool(visible[here].all()) else visible[here]))
+        order = torch.cat([rows for rows, _ in groups]).argsort()
+        return self._heads(torch.cat(parts)[order])
+
+    def fuse_static(self, tokens: Mapping[str, Tokens]) -> Fused:
+        """Do what :meth:`fuse` does by the same operations for every content, as an exported graph must."""
+        return self._heads(self._class_token(*self._sequence(tokens)))
 
     @property
     def subsets(self) -> torch.Tensor:
@@ -230,7 +263,30 @@ class MultimodalTransformer(nn.Module):
         absent = torch.stack([part.missing.all(1) for part in chosen.values()]).all(0).unsqueeze(1)
         return torch.where(absent, torch.nan, fused.logits), torch.where(absent, torch.nan, fused.embedding)
 
+    def _sequence(self, tokens: Mapping[str, Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put the class token and all given tokens in a row: values (B, 1 + P, E), visible (B, 1 + P)."""
+        used = [tokens[name] for name in self.modalities if name in tokens]
+        if not used:
+            raise ValueError(f"tokens must hold a modality of {list(self.modalities)}, however: {sorted(tokens)}")
+        n_samples = used[0].values.shape[0]
+        cls = (self.cls_token + self.pos_embeddings[:, :1]).expand(n_samples, -1, -1)
+        x = torch.cat([cls.to(used[0].values.dtype), *(part.values for part in used)], dim=1)
+        visible = torch.cat([cls.new_ones(n_samples, 1, dtype=torch.bool), *(~part.missing for part in used)], dim=1)
+        return x, visible
+
+    def _class_token(self, x: torch.Tensor, visible: torch.Tensor | None) -> torch.Tensor:
+        attend = None if visible is None else visible[:, None, None, :]
+        for index, block in enumerate(self.transformer):
+            is_last = index == len(self.transformer) - 1
+            x = block(x, attend, n_queries=1 if is_last else None)  # only the class token is read after the last
+        return x[:, 0]
+
+    def _heads(self, cls: torch.Tensor) -> Fused:
+        return Fused(self.classifier(cls), normalize(self.projection(cls), self.metric))
+
     def _encoder(self, name: str) -> ModalityEncoder:
+        if name not in self._span:
+            raise KeyError(f"modality must be one of {list(self.modalities)}, however: {name!r}")
         return cast(ModalityEncoder, self.encoders[name])
 
     def _token_mask(self, name: str, x: torch.Tensor, missing: torch.Tensor | None) -> torch.Tensor:

@@ -62,7 +62,7 @@ class TableEncoder(ModalityEncoder):
         self.column_embedding = nn.Embedding(1 + n_columns, dim)
         self.norm = nn.LayerNorm(dim)
         self.transformer_blocks = nn.ModuleList(TransformerBlock(dim, n_heads) for _ in range(n_blocks))
-        offsets = torch.tensor([0, *cat_cardinalities], dtype=torch.int64).cumsum(0)[: len(cat_cardinalities)]
+        offsets = torch.tensor([0, *cat_cardinalities], dtype=torch.int64).cumsum(0)[:-1].clone()
         self.register_buffer("offsets", offsets, persistent=False)
         self.apply(initialize_weights)
         for token in (self.cls_token, self.mask_special_token):
@@ -76,9 +76,9 @@ class TableEncoder(ModalityEncoder):
         """Give the class token and one token per column; missing entries of ``x`` are not read."""
         tokens = self._embed(self.clean(x, missing))
         tokens = torch.where(missing.unsqueeze(-1), self.mask_special_token, tokens)
-        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), tokens], dim=1)
         tokens = self.norm(tokens + self.column_embedding.weight)
-        visible = torch.cat([missing.new_ones(len(x), 1), ~missing], dim=1)
+        visible = torch.cat([missing.new_ones(x.shape[0], 1), ~missing], dim=1)
         itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=x.device)
         attend = (visible.unsqueeze(1) | itself).unsqueeze(1)  # (B, 1, 1 + F, 1 + F)
         for block in self.transformer_blocks:
