@@ -1,7 +1,10 @@
 """Hyper-parameters of published checkpoints, wherever their configuration objects keep them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from dymo_med.interop.checkpoint import Checkpoint
 from dymo_med.interop.pickles import Inert
@@ -10,7 +13,7 @@ from dymo_med.utils import ICSWeight, Metric, as_choice
 __all__ = ["DISTANCES", "heads_of_training", "metric_of_training", "read_setting", "usual_ics_weight"]
 
 DISTANCES = {"cosine_similarity": Metric.COSINE, "squared_euclidean": Metric.SQUARED_EUCLIDEAN}
-_LOG_RATIO_DATASETS = frozenset({"DVM", "PolyMNIST", "MST", "CelebA"})
+_AUTHORS_CHOICES = Path(__file__).with_name("published_settings.yaml")
 
 
 def read_setting(settings: Any, *path: str) -> Any:
@@ -92,7 +95,8 @@ def heads_of_training(checkpoint: Checkpoint, given: int | None) -> int:
 
 def usual_ics_weight(checkpoint: Checkpoint, metric: Metric) -> ICSWeight:
     """Give the form of the weight that the authors use for a data set and metric (METHOD section 5)."""
-    is_log = read_setting(checkpoint.settings, "dataset_name") in _LOG_RATIO_DATASETS
+    choices = yaml.safe_load(_AUTHORS_CHOICES.read_text(encoding="utf-8"))
+    is_log = read_setting(checkpoint.settings, "dataset_name") in choices["log_ratio_with_cosine"]
     return ICSWeight.LOG_RATIO if metric is Metric.COSINE and is_log else ICSWeight.RATIO
 
 
