@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-CHECK = r'''
+CHECK = r"""
 import importlib, importlib.metadata, pkgutil, re, sys
 from pathlib import Path
 
@@ -47,7 +47,7 @@ for point in importlib.metadata.distribution("dymo-med").entry_points:
     point.load()
 counts = f"{len(names)} modules imported, {len(data)} data files, {len(used)} names of bundles resolved"
 sys.stdout.write(f"wheel: {counts}\n")
-'''
+"""
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ def choose(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(records: list[dict[str, Any]], cohort: Cohort, output: Path) -> None:
-    figure, axes = plt.subplots(2, len(records), figsize=(3.1 * len(records), 4.9), height_ratios=[3, 1], layout="constrained")
+    size = (3.1 * len(records), 4.9)
+    figure, axes = plt.subplots(2, len(records), figsize=size, height_ratios=[3, 1], layout="constrained")
     for (above, below), record in zip(axes.T, records, strict=True):
         step = record["steps"][0]
         candidate = step["candidates"][0]
