@@ -5,7 +5,7 @@ WORKERS ?= 2
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK = true
 
-.PHONY: demo test fmt lint types layers dependencies doctest wheel quality clean
+.PHONY: demo test fmt lint types layers dependencies doctest wheel quality clean benchmark-selection benchmark-switches benchmark-throughput
 
 .venv/installed: pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv
@@ -38,6 +38,10 @@ dependencies: .venv/installed
 
 wheel: .venv/installed
 	$(BIN)/python ci/check_wheel.py
+
+# Figures of docs/performance.md; no part of the tests.
+benchmark-selection benchmark-switches benchmark-throughput: benchmark-%: .venv/installed
+	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -W ignore -m benchmarks.$*
 
 quality: lint types layers dependencies doctest wheel
 

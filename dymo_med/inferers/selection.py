@@ -1,6 +1,6 @@
 """Inferer of prediction: recover, select, fuse."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ from monai.inferers import Inferer
 
 from dymo_med.networks import have_same_weights
 from dymo_med.networks.nets import MultimodalTransformer
-from dymo_med.recovery.base import Recovery
+from dymo_med.recovery.base import Proposal, Recovery
 from dymo_med.selection import Selection, TokenBank, Tokens, select
 from dymo_med.utils import ICSWeight, Strategy, as_choice, check_positive
 
@@ -117,9 +117,10 @@ def build_bank(
     missing: Mapping[str, torch.Tensor],
     recoveries: Sequence[Recovery],
 ) -> TokenBank:
-    """Encode what was observed and what recoveries propose, each once.
+    """Encode what was observed and what recoveries propose: every sample once, every modality in one call.
 
-    Where a recovery holds the very encoder of the network (equal weights), it takes its output from there.
+    Where a recovery holds the very encoder of the network (equal weights) for a modality that nobody recovers, it takes
+    its output from there.
 
     Args:
         network: Network whose encoders are used.
@@ -133,25 +134,54 @@ def build_bank(
     Raises:
         ValueError: a recovery fills a modality that the network does not have.
     """
-    features = {name: network.features(name, x, missing[name]) for name, x in inputs.items()}
-    observed = {name: network.project(name, features[name], missing[name]) for name in inputs}
-    proposals: dict[str, dict[str, Tokens]] = {}
-    available: dict[str, dict[str, torch.Tensor]] = {}
     for recovery in recoveries:
-        target = recovery.target
-        if target not in inputs:
-            raise ValueError(f"a recovery must fill one of {sorted(inputs)}, however: {recovery.name} fills {target!r}")
-        values = torch.zeros_like(inputs[target])
-        exists = missing[target].any(1)
-        rows = exists.nonzero().flatten()
-        if len(rows):
-            shared = {name: features[name] for name in inputs if _shares_encoder(recovery, network, name)}
-            proposal = recovery.propose(_rows_of(inputs, rows), _rows_of(missing, rows), _rows_of(shared, rows))
-            values = values.index_copy(0, rows, proposal.values)
-            exists = exists.index_copy(0, rows, proposal.available)
-        proposals.setdefault(target, {})[recovery.name] = network.encode(target, values, ~exists)
-        available.setdefault(target, {})[recovery.name] = exists
+        if recovery.target not in inputs:
+            fills = f"{recovery.name} fills {recovery.target!r}"
+            raise ValueError(f"a recovery must fill one of {sorted(inputs)}, however: {fills}")
+    untouched = inputs.keys() - {recovery.target for recovery in recoveries}
+    features = {name: network.features(name, inputs[name], missing[name]) for name in inputs if name in untouched}
+    offers: dict[str, dict[str, Proposal]] = {name: {} for name in inputs}
+    for recovery in recoveries:
+        shared = {name: part for name, part in features.items() if _shares_encoder(recovery, network, name)}
+        offers[recovery.target][recovery.name] = _recover(recovery, inputs, missing, shared)
+    observed, proposals = {}, {}
+    for name, offered in offers.items():
+        if name in features:
+            observed[name] = network.project(name, features[name], missing[name])
+        else:
+            observed[name], *encoded = _encode_variants(network, name, inputs[name], missing[name], offered.values())
+            proposals[name] = dict(zip(offered, encoded, strict=True))
+    available = {name: {key: offer.available for key, offer in offers[name].items()} for name in proposals}
     return TokenBank(observed, proposals, available)
+
+
+def _recover(
+    recovery: Recovery,
+    inputs: Mapping[str, torch.Tensor],
+    missing: Mapping[str, torch.Tensor],
+    features: Mapping[str, torch.Tensor],
+) -> Proposal:
+    """Ask a recovery for the samples that lack a part of its target; for all others nothing is available."""
+    values, exists = torch.zeros_like(inputs[recovery.target]), missing[recovery.target].any(1)
+    rows = exists.nonzero().flatten()
+    if len(rows):
+        proposal = recovery.propose(_rows_of(inputs, rows), _rows_of(missing, rows), _rows_of(features, rows))
+        values = values.index_copy(0, rows, proposal.values)
+        exists = exists.index_copy(0, rows, proposal.available)
+    return Proposal(values, exists)
+
+
+def _encode_variants(
+    network: MultimodalTransformer, name: str, x: torch.Tensor, missing: torch.Tensor, offers: Iterable[Proposal]
+) -> list[Tokens]:
+    """Encode a modality as observed and as every recovery proposes it, in one call."""
+    contents, masks = [x], [missing]
+    for offer in offers:
+        contents.append(offer.values)
+        masks.append(~offer.available.unsqueeze(1).expand_as(missing))
+    tokens = network.encode(name, torch.cat(contents), torch.cat(masks))
+    parts = zip(torch.split(tokens.values, len(x)), torch.split(tokens.missing, len(x)), strict=True)
+    return [Tokens(values, mask) for values, mask in parts]
 
 
 def _shares_encoder(recovery: Recovery, network: MultimodalTransformer, name: str) -> bool:

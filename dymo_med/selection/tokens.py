@@ -83,9 +83,11 @@ class TokenBank:
         for name, tokens in observed.items():
             check_bool_mask(f"missing tokens of {name}", tokens.missing)
         self.complete = torch.stack([~tokens.missing.any(1) for tokens in observed.values()], dim=1)
-        self.observed_share = torch.stack([(~t.missing).float().mean(1) for t in observed.values()], dim=1)  # (B, M)
-        self._values: list[torch.Tensor] = []  # per modality (V, B, P, E)
-        self._missing: list[torch.Tensor] = []  # per modality (V, B, P)
+        self.observed_share = torch.stack(
+            [(~t.missing).sum(1) / t.missing.shape[1] for t in observed.values()], dim=1
+        )  # (B, M)
+        self._values: list[torch.Tensor] = []  # per modality (V * B, P, E)
+        self._missing: list[torch.Tensor] = []  # per modality (V * B, P)
         candidates: list[tuple[int, int]] = []
         names: list[str] = []
         exists: list[torch.Tensor] = []
@@ -98,8 +100,8 @@ class TokenBank:
                 check_bool_mask(f"missing tokens of {name}", variant.missing)
                 check_shape(f"missing tokens of {name}", variant.missing, tokens.values.shape[:2])
                 check_shape(f"tokens of {name}", variant.values, tokens.values.shape)
-            self._values.append(torch.stack([variant.values for variant in variants]))
-            self._missing.append(torch.stack([variant.missing for variant in variants]))
+            self._values.append(torch.cat([variant.values for variant in variants]))
+            self._missing.append(torch.cat([variant.missing for variant in variants]))
             candidates += [(index, number + 1) for number in range(len(offered))]
             names += offered
             exists += present.values()
@@ -127,9 +129,10 @@ class TokenBank:
         """
         gathered: dict[str, Tokens] = {}
         for index, name in enumerate(self.modalities):
-            missing = self._missing[index][state[:, index], rows]
+            chosen = state[:, index] * self.batch_size + rows
+            missing = self._missing[index].index_select(0, chosen)
             is_last_resort = index == len(self.modalities) - 1 and not gathered
             # looking at the mask costs a synchronisation on a GPU
             if rows.device.type != "cpu" or is_last_resort or not bool(missing.all()):
-                gathered[name] = Tokens(self._values[index][state[:, index], rows], missing)
+                gathered[name] = Tokens(self._values[index].index_select(0, chosen), missing)
         return gathered

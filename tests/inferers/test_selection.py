@@ -146,8 +146,8 @@ def test_each_input_and_each_proposal_is_encoded_once():
     with_image = sum(image for image, _ in KINDS)
     gaps = [image for image, table in KINDS if table != "whole"]
     assert images == [with_image]
-    # observed tables in whole or part, TIP's proposals (an image is there), then those of the plain recovery
-    assert tables == [sum(table != "none" for _, table in KINDS), sum(gaps), len(gaps)]
+    # one call: observed tables in whole or part, TIP's proposals (an image is there), those of the plain recovery
+    assert tables == [sum(table != "none" for _, table in KINDS) + sum(gaps) + len(gaps)]
     assert recovered == [sum(gaps)]
 
 

@@ -111,7 +111,7 @@ def test_bundle_predicts_with_converted_weights(tmp_path):
     image = batch.pop("image")
     expected = SelectionInferer([model.recovery], inferer.policies)(image, model.network, **batch)["prediction"]
     found = inferer(image, network, **batch)["prediction"]
-    assert torch.equal(found.logits, expected.logits)
+    torch.testing.assert_close(found.logits, expected.logits)  # BatchNorm is folded in the bundle
     assert torch.equal(found.trace.variants, expected.trace.variants)
     assert found.logits.isfinite().all()
     assert len(found.trace.steps) > 0

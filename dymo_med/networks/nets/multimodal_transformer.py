@@ -241,10 +241,7 @@ class MultimodalTransformer(nn.Module):
         if x.device.type != "cpu":
             return self._heads(self._class_token(x, visible))
         groups = pack_rows(visible)
-        parts = []
-        for rows, places in groups:
-            here = rows.unsqueeze(1), places
-            parts.append(self._class_token(x[here], None if bool(visible[here].all()) else visible[here]))
+        parts = [self._class_token(*_taken(x, visible, rows, places)) for rows, places in groups]
         order = torch.cat([rows for rows, _ in groups]).argsort()
         return self._heads(torch.cat(parts)[order])
 
@@ -305,3 +302,13 @@ class MultimodalTransformer(nn.Module):
         names = [*self.modalities, *(f"{name}_missing" for name in self.modalities)]
         first = inspect.Parameter(names[0], kind)
         return inspect.Signature([first, *(inspect.Parameter(name, kind, default=None) for name in names[1:])])
+
+
+def _taken(
+    x: torch.Tensor, visible: torch.Tensor, rows: torch.Tensor, places: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Take the tokens of a group (G, L, E) and which of them are visible; None = all."""
+    flat = (rows.unsqueeze(1) * x.shape[1] + places).flatten()
+    taken = x.flatten(0, 1).index_select(0, flat).view(*places.shape, -1)
+    here = visible.flatten().index_select(0, flat).view(places.shape)
+    return taken, None if bool(here.all()) else here

@@ -1,0 +1,69 @@
+"""The benchmarks run, count what they say they count, and write what they say they write."""
+
+import pytest
+import torch
+
+from benchmarks import cases, selection, switches, throughput, timing
+from benchmarks.naive import naive_select
+from dymo_med.utils import read_json
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=sorted(selection.CASES))
+def case(request):
+    return selection.CASES[request.param](cases.TINY)
+
+
+def test_naive_selection_decides_the_same(case):
+    chosen = naive_select(case, case.recover())
+    assert torch.equal(chosen, case.select().trace.variants > 0)
+
+
+def test_about_half_of_the_rewards_are_positive(case):
+    assert 0.2 < cases.positive_share(case.select()) < 0.8
+
+
+def test_encoders_see_every_present_input_and_every_recovered_one_once(case):
+    with cases.counted_rows(case.network) as rows:
+        case.select()
+    for name, missing in case.missing.items():
+        n_observed, n_recovered = int((~missing.all(1)).sum()), int(missing.any(1).sum())
+        targets = {recovery.target for recovery in case.recoveries}
+        assert rows[name] == n_observed + (n_recovered if name in targets else 0)
+
+
+def test_times_are_taken_in_turns():
+    order = []
+    seconds = timing.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3)
+    assert "".join(order) == "ab" * 4
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+    assert timing.summary([0.001, 0.002, 0.003]) == {"median_ms": 2.0, "q1_ms": 1.5, "q3_ms": 2.5}
+
+
+def test_selection_writes_and_prints(tmp_path, capsys):
+    selection.main(["--cases", "c", "--repetitions", "2", "--output", str(tmp_path / "s.json")], cases.TINY)
+    found = read_json(tmp_path / "s.json")
+    assert found["machine"]["threads"] == torch.get_num_threads()
+    assert set(found["cases"]["c"]["times"]) == {"plain", "recovery", "naive", "selection"}
+    assert found["cases"]["c"]["same_choice_as_naive"] == 1.0
+    assert "5 pictures, 1 observed, batch 64" in capsys.readouterr().out
+
+
+def test_switches_write_and_print(tmp_path, capsys):
+    words = ["--repetitions", "2", "--agreement", "16", "--output", str(tmp_path / "w.json")]
+    switches.main([*words, "--only", "as trained", "prepared", "bfloat16"], cases.TINY)
+    found = read_json(tmp_path / "w.json")["switches"]
+    assert list(found) == ["as trained", "prepared", "bfloat16"]
+    assert found["prepared"]["same_choice"] == 1.0
+    assert "prepared" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # MLflow's own tables
+def test_throughput_of_a_small_cohort(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    found = throughput.measure(tmp_path, 24, "small", 1)
+    assert found["n_subjects"] == 24
+    assert found["loop_subjects_per_s"] > 0
+    assert 0 < found["share_of_loop_in_inferer"] < 1
+    assert len(found["private_memory_mib_at_quarters"]) == 1  # 24 subjects are one batch
