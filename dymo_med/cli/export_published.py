@@ -28,7 +28,6 @@ def run(arguments: argparse.Namespace) -> None:
     from monai.bundle import ConfigParser
 
     from dymo_med.interop import export_published
-    from dymo_med.recovery.tip import TIPRecovery
 
     for path in arguments.config_file:
         if not path.is_file():
@@ -38,11 +37,10 @@ def run(arguments: argparse.Namespace) -> None:
     parser["bundle_root"] = arguments.bundle_root
     parser["dataset_dir"] = arguments.dataset_dir
     try:
-        network = parser.get_parsed_content("fitted_network")
-        recoveries = parser.get_parsed_content("recoveries")
+        network = parser.get_parsed_content("trained_network")
+        tip = parser.get_parsed_content("trained_recovery") if parser["recoveries"] else None
     except RuntimeError as err:  # the parser wraps what went wrong
         cause = err.__cause__ or err
         raise ValueError(f"the bundle cannot be built: {cause}") from err
-    tip = [recovery.network for recovery in recoveries if isinstance(recovery, TIPRecovery)]
-    written = export_published(network, arguments.output, recovery=tip[0] if tip else None, dataset=arguments.dataset)
+    written = export_published(network, arguments.output, recovery=tip, dataset=arguments.dataset)
     sys.stdout.write(f"{', '.join(written)} in {arguments.output}\n")
