@@ -10,7 +10,7 @@ export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK = true
 .venv/installed: pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[figures]" --group test --group quality
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[figures,onnx]" --group test --group quality
 	touch $@
 
 include demo.mk

@@ -9,13 +9,14 @@ of all rewards are positive.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 
 from dymo_med.inferers import Policy, SelectionInferer, build_bank
+from dymo_med.networks import prepare_for_inference
 from dymo_med.networks.nets import TIP, ConvEncoder, ImageEncoder, MultimodalTransformer, TableEncoder
 from dymo_med.recovery import Proposal, Recovery, TIPRecovery
 from dymo_med.selection import Selection, select
@@ -107,11 +108,11 @@ class GivenProposals(Recovery):
 
     def __init__(self, target: str, values: torch.Tensor) -> None:
         super().__init__(target)
-        self.values = values
+        self.register_buffer("values", values)
 
     def forward(self, inputs, missing):  # noqa: ARG002 - nothing is computed
         """Give them."""
-        return Proposal(self.values, torch.ones(len(self.values), dtype=torch.bool))
+        return Proposal(self.values, torch.ones(len(self.values), dtype=torch.bool, device=self.values.device))
 
 
 def cardiac_case(name: str, cell_rate: float, batch_size: int = 32, sizes: Sizes = PUBLISHED, seed: int = 0) -> Case:
@@ -150,6 +151,21 @@ def pictures_case(
     case = Case(name, network, recoveries, complete, missing, "log_ratio")
     _give_it_something_to_decide(case)
     return case
+
+
+def on_device(case: Case, device: str, dtype: str = "float32", compiled: bool = False) -> Case:
+    """Move a case to a device; other than float32 or compiled, with networks prepared for it."""
+    network, recoveries = case.network, case.recoveries
+    if dtype != "float32" or compiled:
+        network = prepare_for_inference(network, dtype=dtype, compiled=compiled)
+        recoveries = [prepare_for_inference(recovery, dtype=dtype, compiled=compiled) for recovery in recoveries]
+    return replace(
+        case,
+        network=network.to(device),
+        recoveries=[recovery.to(device) for recovery in recoveries],
+        complete={name: x.to(device) for name, x in case.complete.items()},
+        missing={name: mask.to(device) for name, mask in case.missing.items()},
+    )
 
 
 def positive_share(selection: Selection) -> float:

@@ -34,7 +34,7 @@ def naive_select(case: Case, proposals: Parts) -> torch.Tensor:
     is_open = ~members
     chosen = torch.zeros_like(members)
     for _ in names:
-        gain = torch.full(members.shape, -torch.inf)
+        gain = torch.full(members.shape, -torch.inf, device=members.device)
         for index, name in enumerate(names):
             rows = is_open[:, index].nonzero().flatten()
             if len(rows):
@@ -67,7 +67,7 @@ def _gain(
     gains = []
     for q, q_u, p, p_u in zip(q_old.tolist(), q_new.tolist(), p_old, p_new, strict=True):
         gains.append(_weight(p, p_u, case.ics_weight) * q_u - q)
-    return torch.tensor(gains)
+    return torch.tensor(gains, device=q_old.device)
 
 
 def _run(network: MultimodalTransformer, contents: Parts, missing: Parts) -> Fused:

@@ -11,16 +11,25 @@ from typing import Any
 
 import torch
 
-from benchmarks.cases import PUBLISHED, Case, Sizes, cardiac_case, counted_rows, pictures_case, positive_share
+from benchmarks.cases import (
+    PUBLISHED,
+    Case,
+    Sizes,
+    cardiac_case,
+    counted_rows,
+    on_device,
+    pictures_case,
+    positive_share,
+)
 from benchmarks.naive import naive_select
 from benchmarks.timing import interleaved, machine, summary
 from dymo_med.utils import write_json
 
-CASES: dict[str, Callable[[Sizes], Case]] = {
-    "a": lambda sizes: cardiac_case("image + table, whole table missing", 1.0, 32, sizes),
-    "b": lambda sizes: cardiac_case("image + table, half of the cells missing", 0.5, 32, sizes),
-    "c": lambda sizes: pictures_case("5 pictures, 1 observed", 5, 1, 64, sizes),
-    "d": lambda sizes: pictures_case("8 pictures, 2 observed", 8, 2, 64, sizes),
+CASES: dict[str, Callable[[int | None, Sizes], Case]] = {
+    "a": lambda batch, sizes: cardiac_case("image + table, whole table missing", 1.0, batch or 32, sizes),
+    "b": lambda batch, sizes: cardiac_case("image + table, half of the cells missing", 0.5, batch or 32, sizes),
+    "c": lambda batch, sizes: pictures_case("5 pictures, 1 observed", 5, 1, batch or 64, sizes),
+    "d": lambda batch, sizes: pictures_case("8 pictures, 2 observed", 8, 2, batch or 64, sizes),
 }
 
 
@@ -45,6 +54,7 @@ def measure(case: Case, repetitions: int) -> dict[str, Any]:
         selection = case.select()
     reference = middle["plain"] + (middle["recovery"] if has_cost else 0.0)
     same = (naive() == (selection.trace.variants > 0)).all(1).float().mean()
+    on_gpu = next(iter(case.missing.values())).is_cuda
     return {
         "name": case.name,
         "batch_size": case.batch_size,
@@ -55,6 +65,7 @@ def measure(case: Case, repetitions: int) -> dict[str, Any]:
         "rewards": [int((~step.reward.isnan()).sum()) for step in selection.trace.steps],
         "positive_share": round(positive_share(selection), 3),
         "same_choice_as_naive": round(float(same), 4),
+        "peak_gpu_mib": round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else None,
     }
 
 
@@ -63,13 +74,19 @@ def main(arguments: list[str] | None = None, sizes: Sizes = PUBLISHED) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", choices=sorted(CASES), default=sorted(CASES))
     parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--batch-size", type=int, help="samples in a batch; without it 32 for (a, b), 64 for (c, d)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--compiled", action="store_true", help="compile the blocks")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/selection.json"))
     options = parser.parse_args(arguments)
     results = {}
     for key in options.cases:
-        results[key] = measure(CASES[key](sizes), options.repetitions)
+        case = on_device(CASES[key](options.batch_size, sizes), options.device, options.dtype, options.compiled)
+        results[key] = measure(case, options.repetitions)
         print(as_text(key, results[key]), flush=True)
-    write_json(options.output, {"machine": machine(), "repetitions": options.repetitions, "cases": results})
+    settings = {name: getattr(options, name) for name in ("repetitions", "device", "dtype", "compiled")}
+    write_json(options.output, {"machine": machine(), **settings, "cases": results})
 
 
 def as_text(key: str, result: dict[str, Any]) -> str:

@@ -17,10 +17,18 @@ def interleaved(functions: Mapping[str, Callable[[], object]], repetitions: int)
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repetitions):
         for name, function in functions.items():
+            _wait()
             start = time.perf_counter()
             function()
+            _wait()
             seconds[name].append(time.perf_counter() - start)
     return seconds
+
+
+def _wait() -> None:
+    """Wait for what a GPU still computes."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -37,4 +45,5 @@ def machine() -> dict[str, object]:
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", params=sorted(selection.CASES))
 def case(request):
-    return selection.CASES[request.param](cases.TINY)
+    return selection.CASES[request.param](None, cases.TINY)
 
 
 def test_naive_selection_decides_the_same(case):
@@ -48,6 +48,25 @@ def test_selection_writes_and_prints(tmp_path, capsys):
     assert set(found["cases"]["c"]["times"]) == {"plain", "recovery", "naive", "selection"}
     assert found["cases"]["c"]["same_choice_as_naive"] == 1.0
     assert "5 pictures, 1 observed, batch 64" in capsys.readouterr().out
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_selection_on_a_gpu_reports_its_memory(tmp_path, dtype):
+    words = ["--device", "cuda", "--dtype", dtype, "--batch-size", "256", "--repetitions", "3"]
+    selection.main([*words, "--output", str(tmp_path / "s.json")])
+    found = read_json(tmp_path / "s.json")["cases"]
+    assert all(found[key]["peak_gpu_mib"] > 0 for key in "abcd")
+    assert all(found[key]["same_choice_as_naive"] > 0.98 for key in "abcd")
+
+
+def test_other_networks_of_a_case_and_another_batch(tmp_path):
+    words = ["--cases", "a", "--repetitions", "2", "--batch-size", "8", "--dtype", "bfloat16"]
+    selection.main([*words, "--output", str(tmp_path / "s.json")], cases.TINY)
+    found = read_json(tmp_path / "s.json")
+    assert (found["dtype"], found["cases"]["a"]["batch_size"]) == ("bfloat16", 8)
+    assert found["cases"]["a"]["peak_gpu_mib"] is None
 
 
 def test_switches_write_and_print(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Exported graphs drive the same selection to the same decisions, without the network."""
 
+import onnxruntime
 import pytest
 import torch
 
@@ -95,7 +96,6 @@ def test_programs_decide_as_the_network_does(network, inputs, tmp_path):
 
 @pytest.mark.slow
 def test_onnx_files_decide_as_the_network_does(network, inputs, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
     paths = export_graphs(prepare_for_inference(network), tmp_path, form="onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encode_labs.onnx", "encode_picture.onnx", "fuse.onnx"]
     sessions = {p.stem: onnxruntime.InferenceSession(p, providers=["CPUExecutionProvider"]) for p in paths}
