@@ -26,8 +26,9 @@ class Tier(StrEnum):
     LABEL_DEFINING = "label_defining"
 
 
-DEFAULT_TIERS = (Tier.RISK_FACTOR, Tier.MEASUREMENT, Tier.IMAGE_DERIVED)
-"""Consequences are left out: a drug for the disease tells the diagnosis, not the heart."""
+DEFAULT_TIERS = (Tier.RISK_FACTOR, Tier.MEASUREMENT)
+"""Consequences are left out: a drug for the disease tells the diagnosis, not the heart. So are values computed from
+cardiac images: with them, a table holds part of the image, and image and table can no longer be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class Evidence:
         field: Registry field.
         yes: Codes that prove a yes. Empty for a field with the age at diagnosis, where every age from 0 to 120 does.
         proves_no: Whether an answer without such a code, given at the scan visit, proves a no.
+        any_entry: In a field with the age at diagnosis, let "do not know" and "prefer not to answer" prove a yes too.
+        last_visit: Last visit that counts, for the published definition alone; None for that of the scan.
 
     Example:
         >>> Evidence(field=6150, yes=frozenset({3}), proves_no=True).is_age
@@ -69,11 +72,17 @@ class Evidence:
     field: int
     yes: frozenset[int]
     proves_no: bool
+    any_entry: bool = False
+    last_visit: int | None = None
 
     @property
     def is_age(self) -> bool:
         """Whether the field holds an age at diagnosis."""
         return not self.yes
+
+    def visits(self, scan: int) -> range:
+        """Visits at which the evidence counts: up to that of the scan, or the last one that it names."""
+        return range((scan if self.last_visit is None else self.last_visit) + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +124,13 @@ class Feature:
         missing_codes: Codes that mean that there is no answer.
         evidence: Fields that rule ``ever`` reads.
         women_only: Missing for men.
+        unknown_as_no: Rule ``ever`` takes everybody who did not say yes for a no, as in the published table.
         unit: Physical unit, empty if there is none.
         low: Smallest plausible reading.
         high: Largest plausible reading.
         reduction: ``"mean"`` over the readings of a visit, or the ``"first"`` alone.
         skip: Proof that a blank question was not asked.
+        blank: What every blank stands for, whatever its cause, as in the published table; None for "missing".
         published_index: Position in the published table of 75 features, None if it is not there.
         published_title: Title in that table.
 
@@ -142,11 +153,13 @@ class Feature:
     missing_codes: frozenset[int] = frozenset()
     evidence: tuple[Evidence, ...] = ()
     women_only: bool = False
+    unknown_as_no: bool = False
     unit: str = ""
     low: float | None = None
     high: float | None = None
     reduction: Literal["first", "mean"] = "first"
     skip: Skip | None = None
+    blank: str | float | None = None
     published_index: int | None = None
     published_title: str = ""
 
@@ -155,6 +168,28 @@ class Feature:
         """All registry fields that the feature reads."""
         others = [item.field for item in self.evidence] + ([self.skip.field] if self.skip else [])
         return frozenset(self.fields) | frozenset(others) | (frozenset({SEX_FIELD}) if self.women_only else frozenset())
+
+    @property
+    def uses(self) -> dict[int, frozenset[int] | None]:
+        """Registry fields that can tell something of the label, with the codes read; None for all values."""
+        used: dict[int, frozenset[int] | None] = dict.fromkeys(self.sources)
+        if self.skip:
+            used[self.skip.field] = self.skip.any_of | self.skip.none_of
+        for item in self.evidence:
+            used[item.field] = item.yes or None
+        return used
+
+    def reads(self, scan: int) -> set[tuple[int, int]]:
+        """Give the registry fields, each with a visit, that the feature reads where the scan was at a visit."""
+        read = {(item.field, visit) for item in self.evidence for visit in item.visits(scan)}
+        if self.rule == "age":
+            year, month, visited, whole_years = self.fields
+            read |= {(year, 0), (month, 0), (visited, scan), (whole_years, scan)}
+        else:
+            read |= {(place, 0 if self.visit == "baseline" else scan) for place in self.fields}
+        if self.skip:
+            read.add((self.skip.field, scan))
+        return read | ({(SEX_FIELD, 0)} if self.women_only else set())
 
     def column(self) -> Column:
         """Describe the feature as a table column, without training statistics."""
@@ -188,7 +223,7 @@ class Catalogue:
     Example:
         >>> from dymo_med.data.ukbb import load_catalogue
         >>> len(load_catalogue().features), len(load_catalogue().select())
-        (77, 72)
+        (77, 59)
     """
 
     features: tuple[Feature, ...]
@@ -210,12 +245,26 @@ class Catalogue:
                 raise ValueError(f"tiers must be among {known}, however: {unknown}")
             chosen = [feature for feature in self.features if feature.tier in tiers]
         else:
-            chosen = [self._named(name) for name in names]
+            chosen = [self.named(name) for name in names]
         if refused := [feature.name for feature in chosen if feature.tier is Tier.LABEL_DEFINING]:
             raise ValueError(f"features that define a label cannot be inputs, however: {refused}: leave them out")
         return tuple(chosen)
 
-    def _named(self, name: str) -> Feature:
+    def published(self) -> tuple[Feature, ...]:
+        """Give the features of the published table in its order, those that define a label included."""
+        return tuple(
+            sorted(
+                (feature for feature in self.features if feature.published_index is not None),
+                key=lambda feature: feature.published_index or 0,
+            )
+        )
+
+    def named(self, name: str) -> Feature:
+        """Give one feature.
+
+        Raises:
+            ValueError: there is none of this name; the text proposes the nearest.
+        """
         by_name = {feature.name: feature for feature in self.features}
         if name not in by_name:
             close = difflib.get_close_matches(name, by_name, n=1)

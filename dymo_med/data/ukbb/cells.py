@@ -13,6 +13,11 @@ from dymo_med.utils import SubjectError
 
 __all__ = ["read_codes", "read_dates", "read_numbers", "refuse_decoded", "where_of"]
 
+_MEANINGS = frozenset(
+    {"prefer not to answer", "do not know", "none of the above", "female", "male", "yes", "no", "unable to walk"}
+)
+"""What exports write in place of codes when asked to decode them."""
+
 
 def where_of(cell: Cell, feature: str = "") -> str:
     """Name a place for people: feature, field and visit.
@@ -25,23 +30,29 @@ def where_of(cell: Cell, feature: str = "") -> str:
     return f"feature {feature} ({place})" if feature else place
 
 
-def refuse_decoded(n_text: int, n_filled: int, cell: Cell, expected: str) -> None:
-    """Refuse a column in which text is the rule, not the exception of one subject.
+def refuse_decoded(texts: pd.Series, n_filled: int, cell: Cell, expected: str) -> None:
+    """Refuse a column in which text is the rule, or the meaning of codes, not the exception of one subject.
 
     Args:
-        n_text: Cells with text.
+        texts: Cells with text where none belongs.
         n_filled: Cells that are not blank.
         cell: Place of the column.
         expected: What should stand there ("codes").
 
     Raises:
-        ValueError: two or more cells, and more than half of those filled, hold text.
+        ValueError: two or more cells hold text, and they are more than half of those filled or known meanings of codes.
     """
-    if n_text >= 2 and 2 * n_text > n_filled:
-        raise ValueError(
-            f"{where_of(cell)} must hold {expected}, however: {n_text} of {n_filled} filled cells hold other text: "
-            "export the table again with RAW coding (codes, not their meanings; dates as YYYY-MM-DD)"
-        )
+    n_meanings = int(texts.astype("str").str.strip().str.lower().isin(_MEANINGS).sum())
+    if len(texts) >= 2 and 2 * len(texts) > n_filled:
+        found = f"{len(texts)} of {n_filled} filled cells hold other text"
+    elif n_meanings >= 2:
+        found = f"{n_meanings} of {n_filled} filled cells hold the meaning of a code ('Prefer not to answer', 'Yes')"
+    else:
+        return
+    raise ValueError(
+        f"{where_of(cell)} must hold {expected}, however: {found}: "
+        "export the table again with RAW coding (codes, not their meanings; dates as YYYY-MM-DD)"
+    )
 
 
 def read_numbers(table: ParticipantTable, cell: Cell, aside: SetAside, feature: str = "") -> NDArray[np.float64]:
@@ -59,17 +70,20 @@ def read_numbers(table: ParticipantTable, cell: Cell, aside: SetAside, feature: 
     Raises:
         ValueError: the column holds decoded text.
     """
-    raw = table.cells[cell]
-    values = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64, copy=True, na_value=np.nan)
+    rows, raw = table.columns[cell]
+    texts = raw.to_pandas()
+    values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True, na_value=np.nan)
     values[~np.isfinite(values)] = np.nan
-    is_text = raw.notna().to_numpy() & np.isnan(values)
+    is_text = np.isnan(values)
     if is_text.any():
-        refuse_decoded(int(is_text.sum()), int(raw.notna().sum()), cell, "numbers or codes")
+        refuse_decoded(texts[is_text], len(texts), cell, "numbers or codes")
         error = SubjectError(
             "text where a number belongs", where=where_of(cell, feature), remedy="correct the cell or leave it blank"
         )
-        aside.add(table.cells.index[is_text], "table", error)
-    return values
+        aside.add(table.subjects[rows[is_text]], "table", error)
+    result = np.full(len(table), np.nan)
+    result[rows] = values
+    return result
 
 
 def read_codes(table: ParticipantTable, cells: list[Cell]) -> pd.DataFrame:
@@ -82,20 +96,21 @@ def read_codes(table: ParticipantTable, cells: list[Cell]) -> pd.DataFrame:
         among all of the visit), ``code`` (text, trimmed).
 
     Example:
-        >>> columns = pd.MultiIndex.from_tuples([Cell(6150, 2, 0)])
-        >>> table = ParticipantTable(pd.DataFrame([["1|4"], [None], ['["2"]']], columns=columns))
+        >>> table = ParticipantTable.of({Cell(6150, 2, 0): ["1|4", None, '["2"]']}, ["S1", "S2", "S3"])
         >>> read_codes(table, table.places(6150)).values.tolist()
         [[0, 2, 0, '1'], [0, 2, 1, '4'], [2, 2, 0, '2']]
     """
-    parts = [_exploded(table.cells[cell], cell) for cell in cells]
-    filled = [part for part in parts if not part.empty] or [_exploded(pd.Series([], dtype="object"), Cell(0, 0, 0))]
+    parts = [_exploded(table, cell) for cell in cells]
+    filled = [part for part in parts if not part.empty]
+    if not filled:
+        return pd.DataFrame({"row": [], "visit": [], "array": []}, dtype="int64").assign(code=np.array([], dtype="str"))
     joined: pd.DataFrame = pd.concat(filled, ignore_index=True)
     return joined
 
 
-def _exploded(raw: pd.Series, cell: Cell) -> pd.DataFrame:
-    rows = np.flatnonzero(raw.notna().to_numpy())
-    which, texts = pd.factorize(raw.iloc[rows].to_numpy(object))  # few texts are different: each is taken apart once
+def _exploded(table: ParticipantTable, cell: Cell) -> pd.DataFrame:
+    rows, raw = table.columns[cell]
+    which, texts = pd.factorize(raw.to_pandas().to_numpy(object))  # few texts are different: each is taken apart once
     lists = [
         [code.strip() for code in re.sub(r"[\[\]\"']", "", str(text)).replace(",", "|").split("|")] for text in texts
     ]
@@ -115,6 +130,4 @@ def _exploded(raw: pd.Series, cell: Cell) -> pd.DataFrame:
 
 def read_dates(raw: pd.Series) -> pd.Series:
     """Read ISO dates (YYYY-MM-DD, a time behind it is ignored); NaT where blank or no such date."""
-    if pd.api.types.is_datetime64_any_dtype(raw):
-        return raw
     return pd.to_datetime(raw.astype("string").str.slice(0, 10), format="%Y-%m-%d", errors="coerce")

@@ -14,12 +14,12 @@ class Cell(NamedTuple):
     array: int
 
 
-_PARTICIPANT = frozenset({"eid", "f.eid", "n_eid", "participant.eid"})
+_PARTICIPANT = frozenset({"eid", "f.eid", "f_eid", "n_eid", "participant.eid"})
 _FORMS = (
     r"(?P<field>\d+)-(?P<visit>\d+)\.(?P<array>\d+)",  # ukbconv csv
     r"[fX]\.?(?P<field>\d+)\.(?P<visit>\d+)\.(?P<array>\d+)",  # ukbconv R; the csv after R repaired its names
     r"(?:participant\.)?p(?P<field>\d+)(?:_i(?P<visit>\d+))?(?:_a(?P<array>\d+))?",  # Research Analysis Platform
-    r"(?:n|s|ts|x|c)_?(?P<field>\d+)_(?P<visit>\d+)_(?P<array>\d+)",  # Stata; PHESANT; ukbREST
+    r"(?:n_|s_|ts_|f_|x_?|X_?|c_?)(?P<field>\d+)_(?P<visit>\d+)_(?P<array>\d+)",  # Stata, repaired R, PHESANT, ukbREST
 )
 _PATTERNS = tuple(re.compile(form) for form in _FORMS)
 
@@ -32,7 +32,8 @@ def parse_column(title: str) -> Cell | None:
 
     Args:
         title: Column title in any dialect: ``4080-2.1``, ``f.4080.2.1``, ``X4080.2.1``, ``p4080_i2_a1``,
-            ``participant.p4080_i2_a1``, ``n_4080_2_1``, ``x4080_2_1``, ``c4080_2_1``.
+            ``participant.p4080_i2_a1``, ``n_4080_2_1`` (also ``s_``, ``ts_``),
+            ``f_4080_2_1``, ``X4080_2_1``, ``x4080_2_1``, ``c4080_2_1``.
 
     Returns:
         The place, or None if the title is none of these forms.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dymo_med.data.ukbb.catalogue import SEX_FIELD, Coding, Feature, Skip
+from dymo_med.data.ukbb.catalogue import SEX_FIELD, Coding, Evidence, Feature, Skip
 from dymo_med.data.ukbb.cells import read_codes, read_dates, read_numbers, refuse_decoded, where_of
 from dymo_med.data.ukbb.dialects import Cell
 from dymo_med.data.ukbb.set_aside import SetAside
@@ -22,6 +22,8 @@ Mask = NDArray[np.bool_]
 _DAYS_PER_YEAR = 365.25
 _MALE = 1
 _MID_MONTH = 15
+_OLDEST = 120
+"""Largest age at a diagnosis that is one, in years."""
 
 
 class FeatureReader:
@@ -35,8 +37,7 @@ class FeatureReader:
 
     Example:
         >>> from dymo_med.data.ukbb import load_catalogue
-        >>> columns = pd.MultiIndex.from_tuples([Cell(31, 0, 0)])
-        >>> table = ParticipantTable(pd.DataFrame([["0"], [None]], columns=columns, index=["S1", "S2"]))
+        >>> table = ParticipantTable.of({Cell(31, 0, 0): ["0", None]}, ["S1", "S2"])
         >>> reader = FeatureReader(table, load_catalogue().codings, visit=2, aside=SetAside())
         >>> reader.read(load_catalogue().features[1]).fillna("?").tolist()
         ['female', '?']
@@ -53,7 +54,7 @@ class FeatureReader:
     def has_source(self, feature: Feature) -> bool:
         """Tell whether the tables hold a column that can give this feature a value."""
         if feature.rule == "ever":
-            return any(self._table.places(item.field, self._visits("ever")) for item in feature.evidence)
+            return any(self._table.places(item.field, item.visits(self._visit)) for item in feature.evidence)
         if feature.rule == "age":
             year, month, visited, whole_years = feature.fields
             dated = (
@@ -77,45 +78,50 @@ class FeatureReader:
             "ever": self._ever,
             "age": self._age,
         }
+        self.out_of_range.pop(feature.name, None)
         return rules[feature.rule](feature).rename(feature.name)
 
     def _visits(self, which: str) -> Collection[int]:
-        return {"scan": [self._visit], "baseline": [0], "ever": range(self._visit + 1)}[which]
+        return {"scan": [self._visit], "baseline": [0]}[which]
 
     def _series(self, values: Sequence[object] | NDArray[np.generic]) -> pd.Series:
-        return pd.Series(values, index=self._table.cells.index)
+        return pd.Series(values, index=self._table.subjects)
 
     def _code(self, feature: Feature) -> pd.Series:
         labels = feature.categories or {}
-        result = np.full(len(self._table.cells), None, dtype=object)
+        result = np.full(len(self._table), None, dtype=object)
         blank = np.ones(len(result), dtype=bool)
         for cell in self._table.places(feature.fields[0], self._visits(feature.visit))[:1]:
             values = read_numbers(self._table, cell, self._aside, feature.name)
-            blank = self._table.cells[cell].isna().to_numpy()
+            blank = self._table.is_blank(cell)
             self._refuse_unknown(values, labels.keys() | feature.missing_codes, cell, feature.name)
             for code, label in labels.items():
                 result[values == code] = label
         if feature.skip:
             result[blank & self._was_skipped(feature.skip)] = feature.skip.value
+        if feature.blank is not None:
+            result[blank] = feature.blank
         return self._series(result.tolist())
 
     def _number(self, feature: Feature) -> pd.Series:
-        result = np.full(len(self._table.cells), np.nan)
+        result = np.full(len(self._table), np.nan)
         blank = np.ones(len(result), dtype=bool)
         for field in feature.fields:
             places = self._table.places(field, self._visits(feature.visit))
             for cell in places:
-                blank &= self._table.cells[cell].isna().to_numpy()
+                blank &= self._table.is_blank(cell)
             result = np.where(np.isnan(result), self._reading(feature, places), result)
         if feature.skip:
             result[blank & self._was_skipped(feature.skip)] = float(feature.skip.value)
+        if feature.blank is not None:
+            result[blank] = float(feature.blank)
         return self._series(result)
 
     def _reading(self, feature: Feature, places: list[Cell]) -> Numbers:
         """Reduce the readings of one field to one number; readings that are not plausible do not count."""
         if feature.reduction == "first":
             places = places[:1]
-        total, count = np.zeros(len(self._table.cells)), np.zeros(len(self._table.cells))
+        total, count = np.zeros(len(self._table)), np.zeros(len(self._table))
         for cell in places:
             values = read_numbers(self._table, cell, self._aside, feature.name)
             values[np.isin(values, list(feature.missing_codes))] = np.nan
@@ -134,22 +140,38 @@ class FeatureReader:
         return values
 
     def _ever(self, feature: Feature) -> pd.Series:
-        yes, no = np.zeros((2, len(self._table.cells)), dtype=bool)
+        yes, no = np.zeros((2, len(self._table)), dtype=bool)
         for item in feature.evidence:
-            if item.is_age:
-                for cell in self._table.places(item.field, self._visits("ever")):
-                    ages = read_numbers(self._table, cell, self._aside, feature.name)
-                    yes |= (ages >= 0) & (ages <= 120)
-                continue
-            answers = self.answers(item.field)
-            answers = answers[answers["visit"] <= self._visit]
-            yes[answers.loc[answers["value"].isin(item.yes), "row"]] = True
+            yes |= self.proves(item, feature.name)
             if item.proves_no:
+                answers = self.answers(item.field)
                 said = answers["value"].isin(self._codings[item.field].answers - item.yes)
                 no[answers.loc[said & (answers["visit"] == self._visit), "row"]] = True
-        result = np.select([yes, no], ["yes", "no"], default="").astype(object)
+        default = "no" if feature.unknown_as_no else ""
+        result = np.select([yes, no], ["yes", "no"], default=default).astype(object)
         result[(result == "") | (feature.women_only & self._is_male)] = None
         return self._series(result.tolist())
+
+    def proves(self, item: Evidence, name: str = "") -> Mask:
+        """Tell who gave evidence at the visit of the scan or before.
+
+        Args:
+            item: Evidence to look for.
+            name: Feature or label, for the reason why a subject with a faulty cell is set aside.
+
+        Returns:
+            (N,) True where somebody did.
+        """
+        found = np.zeros(len(self._table), dtype=bool)
+        if item.is_age:
+            for cell in self._table.places(item.field, item.visits(self._visit)):
+                ages = read_numbers(self._table, cell, self._aside, name)
+                found |= ~np.isnan(ages) if item.any_entry else (ages >= 0) & (ages <= _OLDEST)
+            return found
+        answers = self.answers(item.field)
+        chosen = answers["visit"].isin(item.visits(self._visit)) & answers["value"].isin(item.yes)
+        found[answers.loc[chosen, "row"]] = True
+        return found
 
     def _age(self, feature: Feature) -> pd.Series:
         """Give the time from the middle of the month of birth to the scan, else the whole years on record."""
@@ -163,18 +185,18 @@ class FeatureReader:
     def _single(self, field: int, visit: int, feature: Feature) -> Numbers:
         for cell in self._table.places(field, [visit]):
             return read_numbers(self._table, cell, self._aside, feature.name)
-        return np.full(len(self._table.cells), np.nan)
+        return np.full(len(self._table), np.nan)
 
     @cached_property
     def _is_male(self) -> Mask:
         for cell in self._table.places(SEX_FIELD, [0]):
             return np.equal(read_numbers(self._table, cell, self._aside, "sex"), _MALE)
-        return np.zeros(len(self._table.cells), dtype=bool)
+        return np.zeros(len(self._table), dtype=bool)
 
     def _was_skipped(self, skip: Skip) -> Mask:
         answers = self.answers(skip.field)
         answers = answers[answers["visit"] == self._visit]
-        skipped = np.zeros(len(self._table.cells), dtype=bool)
+        skipped = np.zeros(len(self._table), dtype=bool)
         if skip.any_of:
             skipped[answers.loc[answers["value"].isin(skip.any_of), "row"]] = True
             return skipped
@@ -198,8 +220,7 @@ class FeatureReader:
             answers = read_codes(self._table, [cell])
             values = pd.to_numeric(answers["code"], errors="coerce").astype("float64")
             wrong = ~values.isin(self._codings[field].known).to_numpy()
-            texts = answers.loc[values.isna().to_numpy(), "row"].nunique()
-            refuse_decoded(texts, answers["row"].nunique(), cell, "codes")
+            refuse_decoded(answers.loc[values.isna().to_numpy(), "code"], len(answers), cell, "codes")
             self._set_unknown_aside(answers.loc[wrong, "row"].to_numpy(), where_of(cell), self._codings[field].known)
             kept.append(answers.assign(value=values)[["row", "visit", "value"]][~wrong].astype("int64"))
         return pd.concat(kept, ignore_index=True)
@@ -210,13 +231,13 @@ class FeatureReader:
         Raises:
             ValueError: the column holds dates of another form.
         """
-        if cell not in self._table.cells.columns:
-            return self._series(np.full(len(self._table.cells), np.datetime64("NaT"), dtype="datetime64[ns]"))
-        raw = self._table.cells[cell]
+        if cell not in self._table:
+            return self._series(np.full(len(self._table), np.datetime64("NaT"), dtype="datetime64[ns]"))
+        raw = self._table.column(cell)
         dates = read_dates(raw)
         wrong = (raw.notna() & dates.isna()).to_numpy()
         if wrong.any():
-            refuse_decoded(int(wrong.sum()), int(raw.notna().sum()), cell, "dates")
+            refuse_decoded(raw[wrong], int(raw.notna().sum()), cell, "dates")
             error = SubjectError(
                 "text that is no date (YYYY-MM-DD)", where=where_of(cell), remedy="correct the cell or leave it blank"
             )
@@ -234,4 +255,4 @@ class FeatureReader:
                 where=where,
                 remedy="export RAW codes or correct the cell",
             )
-            self._aside.add(self._table.cells.index[rows], "table", error)
+            self._aside.add(self._table.subjects[rows], "table", error)

@@ -1,50 +1,52 @@
 """Label definitions: code sets, evidence and what may therefore never be a feature."""
 
-import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
 
 import pandas as pd
-import yaml
 
-__all__ = ["Ingredients", "LabelCatalogue", "LabelSet", "load_labels", "normalize_codes"]
+from dymo_med.data.ukbb.catalogue import Coding, Evidence, Feature
+
+__all__ = [
+    "ICD10_DATE_FIELD",
+    "ICD10_FIELD",
+    "ICD10_SHAPE",
+    "Ingredients",
+    "LabelCatalogue",
+    "LabelSet",
+    "Measured",
+    "normalize_codes",
+]
 
 ICD10_FIELD = 41270
 """Hospital diagnoses (ICD-10), one position a code."""
 ICD10_DATE_FIELD = 41280
 """First date of the code at the same position of :data:`ICD10_FIELD`."""
-_ICD10_SHAPE = r"[A-Z]\d{2}\d{0,2}"
+ICD10_SHAPE = r"[A-Z]\d{2}\d{0,2}"
+"""A letter and two to four digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelSet:
-    """Evidence of one disease.
+class Measured:
+    """Readings at the visit of the scan that prove a disease.
 
     Args:
-        name: Name of the label.
-        codes: ICD-10 codes without the dot.
-        date_fields: Fields with the date of an algorithmic outcome.
-        self_report: Field to the answers that report the disease.
+        limits: Feature of the catalogue, by name, to its limit in the feature's unit.
+        inclusive: Whether a reading at the limit counts.
+        combine: Whether ``"any"`` reading beyond its limit proves it, or ``"all"`` must be.
+        unknown_as_no: Whether subjects without the readings can be controls.
 
     Example:
-        >>> load_labels().get("infarction").date_fields
-        (42000,)
+        >>> load = {"systolic_blood_pressure_mmhg": 140.0}
+        >>> Measured(limits=load, inclusive=True, combine="any", unknown_as_no=False).limits
+        {'systolic_blood_pressure_mmhg': 140.0}
     """
 
-    name: str
-    codes: frozenset[str]
-    date_fields: tuple[int, ...]
-    self_report: dict[int, frozenset[int]]
-
-    @property
-    def fields(self) -> frozenset[int]:
-        """Registry fields that must be in the tables, dates of hospital codes aside."""
-        return frozenset({ICD10_FIELD, *self.date_fields, *self.self_report})
+    limits: dict[str, float]
+    inclusive: bool
+    combine: Literal["any", "all"]
+    unknown_as_no: bool
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,71 @@ class Ingredients:
 
     codes: dict[int, frozenset[int] | None]
 
-    def touches(self, field: int, codes: Collection[int] | None) -> bool:
+    def touches(self, registry_field: int, codes: Collection[int] | None) -> bool:
         """Tell whether reading these codes of a field (None: all) would reveal a label."""
-        if field not in self.codes:
+        if registry_field not in self.codes:
             return False
-        refused = self.codes[field]
+        refused = self.codes[registry_field]
         return refused is None or codes is None or bool(refused & set(codes))
+
+    def revealed_by(self, feature: Feature) -> list[int]:
+        """Give the fields with which a feature would reveal a label."""
+        return [place for place, codes in feature.uses.items() if self.touches(place, codes)]
+
+    def __or__(self, other: "Ingredients") -> "Ingredients":
+        """Give what makes or tells either label."""
+        codes = dict(self.codes)
+        for place, answers in other.codes.items():
+            both = codes.get(place, frozenset())
+            codes[place] = None if answers is None or both is None else both | answers
+        return Ingredients(codes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSet:
+    """Evidence of one disease.
+
+    Args:
+        name: Name of the label.
+        codes: ICD-10 codes without the dot, matched as a whole.
+        prefixes: Beginnings of ICD-10 codes without the dot.
+        date_fields: Fields with the date of an algorithmic outcome.
+        self_report: Answers that report the disease.
+        measured: Readings that prove it.
+        refused: What may not be an input of a model of this label, beside the evidence itself.
+
+    Example:
+        >>> from dymo_med.data.ukbb import load_labels
+        >>> load_labels().get("infarction").date_fields
+        (42000,)
+    """
+
+    name: str
+    codes: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    date_fields: tuple[int, ...] = ()
+    self_report: tuple[Evidence, ...] = ()
+    measured: Measured | None = None
+    refused: Ingredients = field(default_factory=lambda: Ingredients({}))
+
+    @property
+    def fields(self) -> frozenset[int]:
+        """Registry fields that must be in the tables, dates of hospital codes and measured features aside."""
+        hospital = {ICD10_FIELD} if self.codes or self.prefixes else set()
+        return frozenset({*hospital, *self.date_fields, *(item.field for item in self.self_report)})
+
+    @property
+    def ingredients(self) -> Ingredients:
+        """What may not be an input of a model of this label, fields of measured evidence aside."""
+        made = Ingredients({ICD10_FIELD: None, ICD10_DATE_FIELD: None, **dict.fromkeys(self.date_fields)})
+        for item in self.self_report:
+            made |= Ingredients({item.field: item.yes or None})
+        return made | self.refused
+
+    def matches(self, codes: pd.Series) -> pd.Series:
+        """Tell which ICD-10 codes, in the form of :func:`normalize_codes`, are evidence."""
+        found = codes.isin(self.codes)
+        return found | codes.str.startswith(self.prefixes) if self.prefixes else found
 
 
 @dataclass(frozen=True)
@@ -76,17 +137,20 @@ class LabelCatalogue:
 
     Args:
         sets: Label sets by name.
-        ingredients: What may never be a feature.
+        refused: What may never be a feature, whatever the label.
         unknown_dates: Dates that stand for "unknown".
+        codings: Codes of the fields with the answers.
 
     Example:
+        >>> from dymo_med.data.ukbb import load_labels
         >>> sorted(load_labels().sets)[:2]
         ['cad', 'cad_as_run']
     """
 
     sets: dict[str, LabelSet]
-    ingredients: Ingredients
+    refused: Ingredients
     unknown_dates: frozenset[pd.Timestamp]
+    codings: dict[int, Coding]
 
     def get(self, name: str) -> LabelSet:
         """Give a label set.
@@ -98,42 +162,12 @@ class LabelCatalogue:
             raise ValueError(f"a label must be one of {sorted(self.sets)}, however: {name!r}")
         return self.sets[name]
 
-
-def load_labels(path: Path | None = None) -> LabelCatalogue:
-    """Load and check label definitions.
-
-    Args:
-        path: YAML file of the same structure as the one in this package (``labels.yaml``); None for that one.
-
-    Raises:
-        ValueError: a code has not the shape of an ICD-10 code, or a name is not defined above its use.
-
-    Example:
-        >>> labels = load_labels()
-        >>> labels.get("infarction").codes < labels.get("cad").codes
-        True
-    """
-    return _packaged() if path is None else _load(Path(path))
-
-
-@cache
-def _packaged() -> LabelCatalogue:
-    return _load(resources.files("dymo_med.data.ukbb") / "labels.yaml")
-
-
-def _load(source: Traversable) -> LabelCatalogue:
-    content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    code_sets: dict[str, frozenset[str]] = {}
-    for name, item in content["code_sets"].items():
-        code_sets[name] = _codes_of(name, item, code_sets)
-    sets: dict[str, LabelSet] = {}
-    for name, item in content["labels"].items():
-        sets[name] = _label_of(name, item, code_sets, sets)
-    return LabelCatalogue(
-        sets,
-        _ingredients(sets.values(), content["refused_inputs"]),
-        frozenset(pd.Timestamp(day) for day in content["unknown_dates"]),
-    )
+    def ingredients(self, names: Iterable[str]) -> Ingredients:
+        """Give what may not be an input of a model of any of these labels."""
+        made = self.refused
+        for name in names:
+            made |= self.get(name).ingredients
+        return made
 
 
 def normalize_codes(codes: pd.Series) -> pd.Series:
@@ -149,53 +183,4 @@ def normalize_codes(codes: pd.Series) -> pd.Series:
     plain = (
         codes.astype("string").str.upper().str.replace(r"[\s.]", "", regex=True).str.replace(r"[X-]+$", "", regex=True)
     )
-    return plain.where(plain.str.fullmatch(_ICD10_SHAPE).fillna(False).astype(bool))
-
-
-def _codes_of(name: str, item: Mapping[str, Any], known: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    own, without = item.get("codes", []), item.get("without", [])
-    for code in [*own, *without]:
-        if not re.fullmatch(_ICD10_SHAPE, str(code)):
-            raise ValueError(
-                f"code set {name!r} must hold ICD-10 codes (a letter and two to four digits), however: {code!r}: "
-                "look for a missing comma or a dot"
-            )
-    codes = set(own).union(*(_known(known, base, name) for base in item.get("from", [])))
-    if absent := set(without) - codes:
-        raise ValueError(
-            f"code set {name!r} takes out codes that it does not hold: {sorted(absent)}: correct 'without'"
-        )
-    return frozenset(codes - set(without))
-
-
-def _label_of(
-    name: str, item: Mapping[str, Any], code_sets: Mapping[str, frozenset[str]], known: Mapping[str, LabelSet]
-) -> LabelSet:
-    included = [_known(known, other, name) for other in item.get("includes", [])]
-    self_report = {int(field): frozenset(codes) for field, codes in item.get("self_report", {}).items()}
-    for other in included:
-        for field, codes in other.self_report.items():
-            self_report[field] = self_report.get(field, frozenset()) | codes
-    return LabelSet(
-        name=name,
-        codes=_known(code_sets, item["icd10"], name).union(*(other.codes for other in included)),
-        date_fields=tuple(sorted({*item.get("dates", []), *(day for other in included for day in other.date_fields)})),
-        self_report=self_report,
-    )
-
-
-def _known(known: Mapping[str, Any], wanted: str, name: str) -> Any:
-    if wanted not in known:
-        raise ValueError(f"{name!r} uses {wanted!r}, which must be defined above it; known are {sorted(known)}")
-    return known[wanted]
-
-
-def _ingredients(sets: Iterable[LabelSet], refused: Mapping[int, Any]) -> Ingredients:
-    codes: dict[int, frozenset[int] | None] = {ICD10_FIELD: None, ICD10_DATE_FIELD: None}
-    for item in sets:
-        codes |= dict.fromkeys(item.date_fields)
-        for field, answers in item.self_report.items():
-            codes[field] = answers | (codes.get(field) or frozenset())
-    for field, answers in refused.items():
-        codes[field] = None if answers == "all" else frozenset(answers) | (codes.get(field) or frozenset())
-    return Ingredients(codes)
+    return plain.where(plain.str.fullmatch(ICD10_SHAPE).fillna(False).astype(bool))

@@ -1,5 +1,6 @@
 """Pseudonyms in place of registry ids."""
 
+import contextlib
 import hmac
 import os
 import re
@@ -61,7 +62,8 @@ def _make_key(key_file: Path) -> None:
             file.write(secrets.token_hex(_KEY_BYTES) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(key_file)
+        with contextlib.suppress(FileExistsError):  # another process was first: its key counts
+            key_file.hardlink_to(temporary)
     finally:
         temporary.unlink(missing_ok=True)
 

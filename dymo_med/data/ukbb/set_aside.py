@@ -30,8 +30,9 @@ class SetAside:
             stage: Where the fault was found: ``"table"``, ``"label"`` or ``"image"``.
             error: What is wrong, where, and the remedy.
         """
+        reason = stage, str(error)
         for subject in subjects:
-            self._reasons.setdefault(str(subject), (stage, str(error)))
+            self._reasons.setdefault(str(subject), reason)
 
     def forget(self, subjects: Iterable[str]) -> None:
         """Remove subjects from the record, as for those who have withdrawn."""

@@ -1,66 +1,115 @@
-"""Reading of the phenotype tables: only the columns needed, several files, any dialect."""
+"""The phenotype tables of a download, joined on the participant, any dialect, any number of columns."""
 
-import csv
-import gzip
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from dymo_med.data.ukbb.dialects import Cell, is_participant_column, parse_column
+from dymo_med.data.ukbb.dialects import Cell
 from dymo_med.data.ukbb.pseudonyms import Pseudonymizer
 from dymo_med.data.ukbb.set_aside import SetAside
+from dymo_med.data.ukbb.table_files import FileColumns, Filled, read_file
 from dymo_med.utils import SubjectError
 
-__all__ = ["ParticipantTable", "read_tables", "read_withdrawn"]
+__all__ = ["ParticipantTable", "read_tables"]
 
-_BLANKS = ["", "NA", "NaN", "nan", "<NA>"]
-_BLOCK_BYTES = 1 << 25  # rows of a whole download reach hundreds of kilobytes and must fit into one block
+_WHOLE_NUMBER = re.compile(r"\s*\d+(\.0+)?\s*")
 
 
 @dataclass(frozen=True)
 class ParticipantTable:
-    """Raw values of the participants, one row each.
+    """Raw cells of the participants, as text; blank cells take no memory.
 
     Args:
-        cells: Raw cells; index = pseudonyms in sorted order, columns = :class:`Cell` triples in sorted order.
+        subjects: Pseudonyms in sorted order.
+        columns: Filled cells by place; rows are positions in ``subjects``.
+        file_rows: (N,) position of each subject in the first file that has it.
+
+    Example:
+        >>> table = ParticipantTable.of({Cell(31, 0, 0): ["1", None]}, ["S1", "S2"])
+        >>> table.column(Cell(31, 0, 0)).tolist(), table.places(31), Cell(50, 2, 0) in table
+        (['1', nan], [Cell(field=31, visit=0, array=0)], False)
     """
 
-    cells: pd.DataFrame
-    _places: dict[int, list[Cell]] = field(init=False, repr=False)
+    subjects: pd.Index
+    columns: Mapping[Cell, Filled]
+    file_rows: NDArray[np.int64]
 
-    def __post_init__(self) -> None:
+    @classmethod
+    def of(cls, cells: Mapping[Cell, Sequence[str | None]], subjects: Sequence[str]) -> "ParticipantTable":
+        """Make a table from columns with all of their cells, None where blank; subjects sorted."""
+        columns = {}
+        for cell, values in cells.items():
+            array = pa.array(values, pa.string())
+            rows = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False)).astype(np.int32)
+            columns[cell] = Filled(rows, array.drop_null())
+        return cls(pd.Index(list(subjects), name="subject_id", dtype="str"), columns, np.arange(len(subjects)))
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def __contains__(self, cell: object) -> bool:
+        return cell in self.columns
+
+    @cached_property
+    def _places(self) -> dict[int, list[Cell]]:
         places: dict[int, list[Cell]] = {}
-        for cell in (Cell(*column) for column in self.cells.columns.to_flat_index()):
+        for cell in sorted(self.columns):
             places.setdefault(cell.field, []).append(cell)
-        object.__setattr__(self, "_places", places)
+        return places
 
     def places(self, registry_field: int, visits: Collection[int] | None = None) -> list[Cell]:
         """Give the places of a field that the tables hold, in order of visit and position; all visits if not named."""
         found = self._places.get(registry_field, [])
         return [cell for cell in found if visits is None or cell.visit in visits]
 
-    def without(self, subjects: Collection[str]) -> "ParticipantTable":
-        """Give the table without the rows of these subjects."""
-        return ParticipantTable(self.cells[~self.cells.index.isin(list(subjects))])
+    def column(self, cell: Cell) -> pd.Series:
+        """Give one column with a cell per subject, missing where blank."""
+        rows, values = self.columns[cell]
+        where = np.full(len(self), -1)
+        where[rows] = np.arange(len(rows))
+        taken = values.take(pa.array(where, mask=where < 0))
+        return pd.Series(taken.to_pandas().to_numpy(), index=self.subjects, dtype="str")
+
+    def is_blank(self, cell: Cell) -> NDArray[np.bool_]:
+        """Tell for each subject whether the cell is blank."""
+        blank = np.ones(len(self), dtype=bool)
+        blank[self.columns[cell].rows] = False
+        return blank
+
+    def only(self, keep: NDArray[np.bool_]) -> "ParticipantTable":
+        """Give the table with the rows that a mask keeps."""
+        if keep.all():
+            return self
+        new_row = np.cumsum(keep, dtype=np.int32) - 1
+        columns = {
+            cell: Filled(new_row[rows[keep[rows]]], values.filter(pa.array(keep[rows])))
+            for cell, (rows, values) in self.columns.items()
+        }
+        return ParticipantTable(self.subjects[keep], columns, self.file_rows[keep])
 
 
 def read_tables(
-    paths: Sequence[Path], fields: Collection[int], pseudonymizer: Pseudonymizer, aside: SetAside
+    paths: Sequence[Path],
+    wanted: Collection[tuple[int, int]],
+    pseudonymizer: Pseudonymizer,
+    aside: SetAside,
 ) -> ParticipantTable:
     r"""Read the wanted fields of one or more tables and join them on the participant.
 
-    A cell that several files hold is taken from whichever has it. Subjects with several rows in one file, or with
-    different values in two files, are set aside.
+    A cell that several files hold is taken from whichever has it. Subjects with several rows in one file, with
+    different values in two files, or with an id that is no number, are set aside.
 
     Args:
         paths: CSV (``.csv``, ``.csv.gz``), tab-separated (``.tsv``, ``.tab``, ``.txt``, also ``.gz``) or Parquet files.
-        fields: Registry fields to read, at all visits and positions.
+        wanted: Registry fields to read, each with a visit; at all positions.
         pseudonymizer: Makes the row names; no registry id leaves this function.
         aside: Receives the subjects that cannot be used.
 
@@ -75,178 +124,109 @@ def read_tables(
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "t.csv").write_text("eid,31-0.0,50-0.0\n9000001,1,170\n")
-        >>> table = read_tables([folder / "t.csv"], {31}, Pseudonymizer(folder / "key"), SetAside())
-        >>> table.cells.values.tolist(), table.places(31)
-        ([['1']], [Cell(field=31, visit=0, array=0)])
+        >>> table = read_tables([folder / "t.csv"], {(31, 0)}, Pseudonymizer(folder / "key"), SetAside())
+        >>> table.places(31), table.column(Cell(31, 0, 0)).tolist()
+        ([Cell(field=31, visit=0, array=0)], ['1'])
     """
     if not paths:
         raise ValueError(f"at least one table is needed, however: tables={list(paths)!r}: pass the phenotype tables")
-    frames = [_read_one(Path(path), set(fields), pseudonymizer, aside) for path in paths]
-    joined = frames[0]
-    for frame in frames[1:]:
-        _set_conflicts_aside(joined, frame, aside)
-        joined = joined.combine_first(frame)
-    if joined.columns.empty:
+    places = frozenset(wanted)
+
+    def is_wanted(cell: Cell) -> bool:
+        return (cell.field, cell.visit) in places
+
+    tables = [_of_file(read_file(Path(path), is_wanted), Path(path), pseudonymizer, aside) for path in paths]
+    joined = tables[0] if len(tables) == 1 else _join(tables, aside)
+    if not joined.columns:
+        n_fields = len({place for place, _ in wanted})
         raise ValueError(
-            f"the tables hold none of the {len(fields)} registry fields that features and labels read "
+            f"the tables hold none of the {n_fields} registry fields that features and labels read "
             f"({', '.join(Path(path).name for path in paths)}): export the fields listed in the feature catalogue, "
             "with field numbers as column names"
         )
-    return ParticipantTable(joined.sort_index().sort_index(axis=1))
+    return joined
 
 
-def read_withdrawn(path: Path, pseudonymizer: Pseudonymizer) -> set[str]:
-    """Read a list of participants who have withdrawn: one id a line, first column, with or without a header.
-
-    Returns:
-        Their pseudonyms.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: a line does not begin with a number.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no withdrawal list {path.name}: pass the file that the registry sent")
-    with _open_text(path) as file:
-        lines = [line.replace("\t", ",").split(",")[0].strip(" \"'\n") for line in file]
-    ids = []
-    for number, text in enumerate(lines, start=1):
-        if text.isdigit():
-            ids.append(text)
-        elif text and number > 1:
-            raise ValueError(f"a withdrawal list holds one id a line, however: {path.name} line {number} is no number")
-    return {pseudonymizer(text) for text in ids}
-
-
-def _read_one(path: Path, fields: set[int], pseudonymizer: Pseudonymizer, aside: SetAside) -> pd.DataFrame:
-    if not path.is_file():
-        raise FileNotFoundError(f"no table {path.name}: pass the CSV, tab-separated or Parquet file of the download")
-    try:
-        is_parquet = path.suffix.lower() == ".parquet"
-        frame = _read_parquet(path, fields) if is_parquet else _read_text(path, fields)
-    except (pa.ArrowException, EOFError, OSError, UnicodeDecodeError) as err:
-        # The text of the cause may quote a row, and with it an id: it is not passed on.
-        raise ValueError(
-            f"table {path.name} cannot be read ({type(err).__name__}): it is damaged, not UTF-8 or not open to you; "
-            "export it again"
-        ) from None
-    if frame.empty:
-        raise ValueError(f"table {path.name} has {len(frame)} rows: pass a table with participants")
-    subjects = pseudonymizer.many(frame.iloc[:, 0])
-    _count_nameless(subjects, path, aside)
-    frame = frame.iloc[:, 1:].set_axis(_cells_of(frame), axis=1)
-    frame = frame.set_index(pd.Index(subjects, name="subject_id"))[subjects.notna().to_numpy()]
-    _set_repeated_aside(frame.index, path, aside)
-    return frame[~frame.index.duplicated()]
-
-
-def _cells_of(frame: pd.DataFrame) -> pd.MultiIndex:
-    cells = [cell for title in frame.columns[1:] if (cell := parse_column(title))]
-    return pd.MultiIndex.from_arrays([[cell[level] for cell in cells] for level in range(3)], names=Cell._fields)
-
-
-def _wanted(titles: list[str], fields: set[int], path: Path) -> list[str]:
-    """Choose participant column and columns of the wanted fields, after checks of the header."""
-    participants = [title for title in titles if is_participant_column(title)]
-    if len(participants) != 1:
-        raise ValueError(
-            f"table {path.name} must have one participant column (eid, f.eid, n_eid or participant.eid), however: "
-            f"{len(participants)} among {len(titles)} columns: export with field numbers, not titles, as column names"
-        )
-    cells: dict[Cell, str] = {}
-    for title in titles:
-        cell = parse_column(title)
-        if cell is None or cell.field not in fields:
-            continue
-        if cell in cells:
-            raise ValueError(
-                f"table {path.name} holds field {cell.field}, visit {cell.visit}, position {cell.array} twice "
-                f"(columns {cells[cell]!r} and {title!r}): remove one of them"
-            )
-        cells[cell] = title
-    return [participants[0], *cells.values()]
-
-
-def _read_parquet(path: Path, fields: set[int]) -> pd.DataFrame:
-    titles = list(pa.parquet.read_schema(path).names)
-    wanted = _wanted(titles, fields, path)
-    frame: pd.DataFrame = pa.parquet.read_table(path, columns=wanted, use_threads=False).to_pandas()
-    return frame[wanted].map(_list_as_text)
-
-
-def _list_as_text(value: object) -> object:
-    """Give a list-like cell the form that a text table would have."""
-    return "|".join(map(str, value)) if hasattr(value, "__iter__") and not isinstance(value, str) else value
-
-
-def _read_text(path: Path, fields: set[int]) -> pd.DataFrame:
-    with _open_text(path) as file:
-        header = file.readline()
-    delimiter = "\t" if "\t" in header else ","
-    titles = next(csv.reader([header], delimiter=delimiter), [])
-    wanted = _wanted(titles, fields, path)
-    ragged: list[int] = []
-
-    def note(row: "pa.csv.InvalidRow") -> str:
-        """Remember a row that does not have one cell per column."""
-        ragged.append(row.number)
-        return "skip"
-
-    table = pa.csv.read_csv(
-        path,
-        read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-        parse_options=pa.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=note),
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=wanted,
-            column_types=dict.fromkeys(wanted, pa.string()),
-            null_values=_BLANKS,
-            strings_can_be_null=True,
-        ),
-    )
-    if ragged:
-        raise ValueError(
-            f"every row of a table must have the {len(titles)} columns of its header, however: table {path.name} has "
-            f"{len(ragged)} longer or shorter rows, the first in line {ragged[0]}: it is cut or a cell holds a "
-            "delimiter without quotes; export it again"
-        )
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
-
-
-def _open_text(path: Path) -> IO[str]:
-    return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-
-
-def _count_nameless(subjects: pd.Series, path: Path, aside: SetAside) -> None:
-    nameless = int(subjects.isna().sum())
-    if nameless:
+def _of_file(found: FileColumns, path: Path, pseudonymizer: Pseudonymizer, aside: SetAside) -> ParticipantTable:
+    """Replace ids by pseudonyms, and rows of the file by positions among the sorted pseudonyms."""
+    ids = found.ids.to_pandas().astype("object")
+    named = ids.notna().to_numpy()
+    if nameless := int((~named).sum()):
         error = SubjectError(f"{nameless} rows without a participant id", where=path.name, remedy="export it again")
         aside.add([""], "table", error)
+    subjects = pseudonymizer.many(ids[named]).to_numpy(object)
+    _set_text_ids_aside(ids[named], subjects, path, aside)
+    order, first, counts = np.unique(subjects, return_index=True, return_counts=True)
+    _set_repeated_aside(order, counts, path, aside)
+    file_rows = np.flatnonzero(named)[first]
+    position = np.full(len(ids), -1, dtype=np.int32)
+    position[file_rows] = np.arange(len(order))
+    columns = {cell: _moved(found.columns.pop(cell), position) for cell in list(found.columns)}
+    return ParticipantTable(pd.Index(order, name="subject_id", dtype="str"), columns, file_rows)
 
 
-def _set_repeated_aside(subjects: pd.Index, path: Path, aside: SetAside) -> None:
-    counts = subjects[subjects.duplicated(keep=False)].value_counts()
-    for count in counts.unique():
+def _moved(filled: Filled, position: NDArray[np.int32]) -> Filled:
+    """Give cells their new rows, in order; those with position -1 are dropped."""
+    rows = position[filled.rows]
+    order = np.argsort(rows, kind="stable")
+    order = order[np.searchsorted(rows[order], 0) :]
+    return Filled(rows[order], filled.values.take(pa.array(order)))
+
+
+def _join(tables: Sequence[ParticipantTable], aside: SetAside) -> ParticipantTable:
+    subjects = pd.Index(np.unique(np.concatenate([table.subjects.to_numpy(object) for table in tables])), dtype="str")
+    columns: dict[Cell, Filled] = {}
+    file_rows = np.full(len(subjects), -1)
+    for number, table in enumerate(tables):
+        position = subjects.get_indexer(table.subjects)
+        new = file_rows[position] < 0
+        file_rows[position[new]] = table.file_rows[new] + (number << 40)  # rows of later files come behind
+        for cell, filled in table.columns.items():
+            moved = Filled(position[filled.rows].astype(np.int32), filled.values)
+            columns[cell] = _united(columns[cell], moved, cell, subjects, aside) if cell in columns else moved
+    return ParticipantTable(subjects.rename("subject_id"), columns, file_rows)
+
+
+def _united(left: Filled, right: Filled, cell: Cell, subjects: pd.Index, aside: SetAside) -> Filled:
+    """Put two columns of one place together; who has two values is set aside."""
+    rows, in_left, in_right = np.intersect1d(left.rows, right.rows, assume_unique=True, return_indices=True)
+    differ = pc.not_equal(_plain(left.values.take(pa.array(in_left))), _plain(right.values.take(pa.array(in_right))))
+    error = SubjectError(
+        "different values in two tables",
+        where=f"field {cell.field}, visit {cell.visit}, position {cell.array}",
+        remedy="keep the newer table's column",
+    )
+    aside.add(subjects[rows[differ.to_numpy(zero_copy_only=False)]], "table", error)
+    new = ~np.isin(right.rows, left.rows)
+    all_rows = np.concatenate([left.rows, right.rows[new]])
+    order = np.argsort(all_rows)
+    values = pa.concat_arrays([left.values, right.values.filter(pa.array(new))])
+    return Filled(all_rows[order], values.take(pa.array(order)))
+
+
+def _plain(values: pa.StringArray) -> pa.StringArray:
+    """Give whole numbers one form, whether a file stored text, integers or floats."""
+    return pc.replace_substring_regex(values, r"\.0+$", "")
+
+
+def _set_text_ids_aside(ids: pd.Series, subjects: NDArray[np.object_], path: Path, aside: SetAside) -> None:
+    is_text = np.array([_WHOLE_NUMBER.fullmatch(text) is None for text in ids], dtype=bool)
+    if 2 * is_text.sum() > len(is_text):
+        raise ValueError(
+            f"the participant column of table {path.name} must hold whole numbers, however: {is_text.sum()} of "
+            f"{len(is_text)} ids are other text: pass the table with the ids of the application, not with pseudonyms"
+        )
+    error = SubjectError(
+        "a participant id that is no whole number",
+        where=f"table {path.name}",
+        remedy="export it again, without rounding the ids",
+    )
+    aside.add(subjects[is_text], "table", error)
+
+
+def _set_repeated_aside(subjects: NDArray[np.object_], counts: NDArray[np.int64], path: Path, aside: SetAside) -> None:
+    for count in np.unique(counts[counts > 1]):
         error = SubjectError(
             f"{count} rows for one participant", where=f"table {path.name}", remedy="keep the row that is right"
         )
-        aside.add(counts.index[counts == count], "table", error)
-
-
-def _set_conflicts_aside(left: pd.DataFrame, right: pd.DataFrame, aside: SetAside) -> None:
-    subjects = left.index.intersection(right.index)
-    for cell in (Cell(*column) for column in left.columns.intersection(right.columns).to_flat_index()):
-        first, second = _as_text(left.loc[subjects][cell]), _as_text(right.loc[subjects][cell])
-        differ = first.notna() & second.notna() & (first != second)
-        error = SubjectError(
-            "different values in two tables",
-            where=f"field {cell.field}, visit {cell.visit}, position {cell.array}",
-            remedy="keep the newer table's column",
-        )
-        aside.add(subjects[differ.to_numpy(bool)], "table", error)
-
-
-def _as_text(raw: pd.Series) -> pd.Series:
-    """Give whole numbers one form, whether a file stored text, integers or floats."""
-    return raw.astype("string").str.replace(r"\.0+$", "", regex=True)
+        aside.add(subjects[counts == count], "table", error)

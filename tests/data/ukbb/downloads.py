@@ -19,8 +19,10 @@ TITLES = {
     "n": "n_{field}_{visit}_{array}",
     "x": "x{field}_{visit}_{array}",
     "c": "c{field}_{visit}_{array}",
+    "s": "s_{field}_{visit}_{array}",
+    "f_": "f_{field}_{visit}_{array}",
 }
-PARTICIPANT = {"f": "f.eid", "n": "n_eid", "participant": "participant.eid"}
+PARTICIPANT = {"f": "f.eid", "f_": "f_eid", "n": "n_eid", "s": "n_eid", "participant": "participant.eid"}
 MULTIPLE = (6150, 6153, 6177, 41270)
 LIST_FORMS = {
     "bar": "|".join,
@@ -126,8 +128,8 @@ def read_rows(tmp_path: Path, rows: list[dict[str, str]], **arguments) -> UKBBDo
 
 
 def in_order(download: UKBBDownload) -> list[str]:
-    """Pseudonyms in the order of the registry ids of their images."""
-    return [subject for subject, path in sorted(download.images.items(), key=lambda item: item[1].name)]
+    """Pseudonyms in the order of the rows written."""
+    return list(download.file_rows.sort_values().index)
 
 
 def values(download: UKBBDownload, name: str) -> list[object]:

@@ -94,15 +94,16 @@ class TestPackaged:
 
 
 class TestSelect:
-    def test_defaults_leave_consequences_out(self):
+    def test_defaults_leave_consequences_and_image_derived_out(self):
         names = [feature.name for feature in load_catalogue().select()]
         assert "age_at_scan_years" in names
-        assert "lv_mass_g" in names
+        assert "lv_mass_g" not in names
         assert "cholesterol_medication_ever" not in names
         assert "angina_diagnosed" not in names
 
-    def test_consequences_on_demand(self):
-        assert len(load_catalogue().select([*DEFAULT_TIERS, Tier.CONSEQUENCE])) == 76
+    def test_consequences_and_image_derived_on_demand(self):
+        assert len(load_catalogue().select([*DEFAULT_TIERS, Tier.CONSEQUENCE])) == 63
+        assert len(load_catalogue().select([*DEFAULT_TIERS, Tier.IMAGE_DERIVED])) == 72
 
     def test_names_keep_their_order(self):
         chosen = load_catalogue().select(names=["weight_kg", "overall_health_rating", "sex"])
@@ -144,7 +145,7 @@ class TestOwnCatalogue:
             (SEX | {"categories": {0: False, 1: True}}, r"put yes and no into quotes\), however: \[False, True\]"),
             (SEX | {"categories": {0: "a", 1: "a"}}, r"two labels or more, however: \['a'\]"),
             (SEX | {"categories": ["a", "b"]}, "must map codes to labels"),
-            (WEIGHT | {"range": [300, 25]}, r"the lower first, however: range=\[300, 25\]"),
+            (WEIGHT | {"range": [300, 25]}, r"the lower first, or null for no bound, however: range=\[300, 25\]"),
             (WEIGHT | {"range": [0, float("nan")]}, "two finite numbers"),
             (WEIGHT | {"reduction": "median"}, "reduction must be 'first' or 'mean', however: reduction='median'"),
             (WEIGHT | {"skip": {"field": 6150, "value": 0}}, "codes in either 'any_of' or 'none_of'"),

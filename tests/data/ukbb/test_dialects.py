@@ -16,6 +16,8 @@ from dymo_med.data.ukbb.dialects import Cell, is_participant_column, parse_colum
         "ts_4080_2_1",
         "x4080_2_1",
         "c4080_2_1",
+        "f_4080_2_1",
+        "X4080_2_1",
         " 4080-2.1 ",
     ],
 )
@@ -40,5 +42,5 @@ def test_other_titles_are_no_cells(title):
 
 
 def test_participant_columns():
-    assert all(map(is_participant_column, ["eid", "f.eid", "n_eid", "participant.eid"]))
+    assert all(map(is_participant_column, ["eid", "f.eid", "f_eid", "n_eid", "participant.eid"]))
     assert not any(map(is_participant_column, ["eid_old", "Participant ID", "IID", "31-0.0"]))

@@ -1,10 +1,11 @@
+import json
 import logging
 import re
 
 import pandas as pd
 import pytest
 
-from dymo_med.data.ukbb import Tier, load_catalogue, read_download
+from dymo_med.data.ukbb import Pseudonymizer, Tier, load_catalogue, read_download
 from tests.data.ukbb.downloads import (
     FIRST_ID,
     PARTICIPANT,
@@ -102,7 +103,7 @@ class TestFrames:
             download = read_rows(tmp_path, ROWS)
         assert "weight_kg" in download.absent_features
         assert not set(download.absent_features) & set(download.features.columns)
-        assert len(download.absent_features) + len(download.columns) == 72
+        assert len(download.absent_features) + len(download.columns) == 59
         assert "have no column in the tables and are left out" in caplog.text
 
     def test_names_give_exactly_these_columns(self, tmp_path):
@@ -186,7 +187,7 @@ class TestSubjects:
         rows = [*ROWS, ROWS[0], person(f50_2_0="tall")]
         ids = [*IDS, IDS[0], "9000070"]
         (tmp_path / "w.csv").write_text(f"{IDS[0]}\n{IDS[2]}\n9000070\n9999999\n")
-        download = read(tmp_path, write_table(tmp_path / "t.csv", rows, ids=ids), withdrawn=tmp_path / "w.csv")
+        download = read(tmp_path, write_table(tmp_path / "t.csv", rows, ids=ids), withdrawn=[tmp_path / "w.csv"])
         assert download.n_withdrawn == 3
         assert len(download.features) == len(download.images) == 4
         assert download.set_aside.empty
@@ -225,3 +226,100 @@ class TestDisclosure:
         with pytest.raises(ValueError, match="field") as caught:
             read_rows(tmp_path, rows)
         assert not self.REGISTRY_ID.search(str(caught.value))
+
+
+class TestScanned:
+    def test_who_was_not_scanned_is_set_aside(self, tmp_path):
+        write_images(tmp_path / "images", IDS[:2])
+        rows = [row | {"53-2.0": "" if k in (0, 5) else "2015-03-15"} for k, row in enumerate(ROWS)]
+        download = read(tmp_path, write_table(tmp_path / "t.csv", rows))
+        assert len(download.features) == 5
+        assert len(download.images) == 2
+        assert download.set_aside[["stage", "reason"]].to_numpy().tolist() == [
+            ["visit", "no image and no date of the visit in field 53, visit 2: not scanned"]
+        ]
+
+    def test_without_the_field_nobody_is(self, tmp_path):
+        write_images(tmp_path / "images", IDS[:2])
+        rows = [{key: value for key, value in row.items() if key != "53-2.0"} for row in ROWS]
+        assert len(read(tmp_path, write_table(tmp_path / "t.csv", rows), labels=[]).features) == 6
+
+
+class TestTwoApplications:
+    OTHER = tuple(str(9500001 + k) for k in range(len(IDS)))
+
+    @pytest.fixture
+    def table(self, tmp_path):
+        write_images(tmp_path / "images", self.OTHER)
+        pairs = zip(IDS, self.OTHER, strict=True)
+        (tmp_path / "bridge.csv").write_text("".join(f"{table},{image}\n" for table, image in pairs))
+        return write_table(tmp_path / "t.csv", ROWS)
+
+    def test_bridge_brings_them_together(self, tmp_path, table):
+        with pytest.raises(ValueError, match="or pass the bridge between the two"):
+            read(tmp_path, table)
+        download = read(tmp_path, table, bridge=tmp_path / "bridge.csv")
+        assert set(download.images) == set(download.features.index)
+        pseudonymizer = Pseudonymizer(tmp_path / "key")
+        for table_id, image_id in zip(IDS, self.OTHER, strict=True):
+            assert download.images[pseudonymizer(table_id)].name.startswith(image_id)
+
+    @pytest.mark.parametrize("ids", [IDS, OTHER])
+    def test_withdrawn_under_either_id(self, tmp_path, table, ids):
+        (tmp_path / "w.txt").write_text(f"{ids[0]}\n{ids[3]}\n")
+        download = read(tmp_path, table, bridge=tmp_path / "bridge.csv", withdrawn=[tmp_path / "w.txt"])
+        assert download.n_withdrawn == 2
+        gone = {Pseudonymizer(tmp_path / "key")(IDS[k]) for k in (0, 3)}
+        assert not gone & {*download.images, *download.features.index, *download.set_aside["subject_id"]}
+
+    def test_withdrawn_image_that_the_bridge_lacks(self, tmp_path, table):
+        write_images(tmp_path / "images", ["9500099"])
+        (tmp_path / "w.txt").write_text("9500099\n")
+        download = read(tmp_path, table, bridge=tmp_path / "bridge.csv", withdrawn=[tmp_path / "w.txt"])
+        assert download.set_aside.empty
+        assert len(download.images) == 6
+
+
+class TestRecord:
+    def test_counts_can_be_written_as_json(self, tmp_path):
+        record = json.loads(json.dumps(read_rows(tmp_path, [*ROWS, person(f4080_2_0="900")]).record()))
+        assert record["n_withdrawn"] == 0
+        assert record["label_status"]["cad"]["positive"] == 2
+        assert record["features"]["systolic_blood_pressure_mmhg"]["out_of_range"] == 1
+        assert {"label": "cad", "source": "self-report (field 6150)", "cases": 1, "only_source": 0} in record[
+            "label_evidence"
+        ]
+        assert record["refused_features"] == []
+
+    @pytest.mark.usefixtures("images")
+    def test_text_ids_cost_their_rows(self, tmp_path):
+        ids = [*IDS[:5], "1e+06"]
+        download = read(tmp_path, write_table(tmp_path / "t.csv", ROWS, ids=ids))
+        assert len(download.features) == 5
+        assert download.set_aside["reason"].tolist() == [
+            "a participant id that is no whole number in table t.csv: export it again, without rounding the ids"
+        ]
+
+    @pytest.mark.usefixtures("images")
+    def test_a_table_of_other_ids_is_refused(self, tmp_path):
+        table = write_table(tmp_path / "t.csv", ROWS, ids=["a", "b", "c", "d", *IDS[:2]])
+        with pytest.raises(ValueError, match=r"must hold whole numbers, however: 4 of 6 ids are other text"):
+            read(tmp_path, table)
+
+    def test_a_minority_of_decoded_answers_is_refused(self, tmp_path):
+        rows = [person(f1160_2_0="7")] * 8 + [person(f1160_2_0="Prefer not to answer")] * 2
+        with pytest.raises(ValueError, match="2 of 10 filled cells hold the meaning of a code"):
+            read_rows(tmp_path, rows)
+
+    def test_own_catalogue_extends_that_of_the_package(self, tmp_path):
+        (tmp_path / "own.yaml").write_text(
+            "version: 1\nextends: package\nfeatures:\n"
+            "  - {name: standing_height_cm, range: [100, 164]}\n"
+            "  - {name: grip_kg, title: Grip, kind: continuous, rule: number, tier: measurement, family: hand,\n"
+            "     fields: [46], unit: kg, range: [1, 90]}\n"
+        )
+        rows = [row | {"46-2.0": str(20 + k)} for k, row in enumerate(ROWS)]
+        download = read_rows(tmp_path, rows, features=tmp_path / "own.yaml")
+        assert values(download, "grip_kg") == [20.0, 21.0, 22.0, 23.0, 24.0, 25.0]
+        assert values(download, "standing_height_cm") == [None] * 6
+        assert "sex" in download.features

@@ -46,7 +46,7 @@ def test_age_is_that_simulated(simulated):
 def test_nothing_is_absent_and_the_usual_values_are_plausible(simulated):
     download, _ = simulated
     assert download.absent_features == ()
-    assert download.features.shape[1] == 72
+    assert download.features.shape[1] == 59
     assert download.feature_counts["out_of_range"].sum() == 0
     assert (download.feature_counts["observed"] > 0).all()
 

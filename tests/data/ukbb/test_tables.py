@@ -6,7 +6,7 @@ import pytest
 from dymo_med.data.ukbb.dialects import Cell
 from dymo_med.data.ukbb.pseudonyms import Pseudonymizer
 from dymo_med.data.ukbb.set_aside import SetAside
-from dymo_med.data.ukbb.tables import read_tables, read_withdrawn
+from dymo_med.data.ukbb.tables import read_tables
 from tests.data.ukbb.downloads import write_table
 
 ROWS = [{"31-0.0": "1", "50-2.0": "180", "31-1.0": ""}, {"31-0.0": "0", "50-2.0": "", "31-1.0": "0"}]
@@ -17,30 +17,35 @@ def pseudonymizer(tmp_path):
     return Pseudonymizer(tmp_path / "key")
 
 
+def dense(table):
+    """All cells, blank ones too."""
+    return pd.DataFrame({cell: table.column(cell) for cell in sorted(table.columns)}, index=table.subjects)
+
+
 def read(paths, pseudonymizer, fields=(31, 50)):
     aside = SetAside()
-    return read_tables(paths, set(fields), pseudonymizer, aside), aside
+    return read_tables(paths, {(field, visit) for field in fields for visit in range(4)}, pseudonymizer, aside), aside
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.tsv.gz", "t.parquet"])
 def test_file_forms_hold_the_same(tmp_path, pseudonymizer, name):
     table, aside = read([write_table(tmp_path / name, ROWS)], pseudonymizer)
     expected, _ = read([write_table(tmp_path / "expected.csv", ROWS)], pseudonymizer)
-    pd.testing.assert_frame_equal(table.cells, expected.cells)
-    assert table.cells.notna().sum().sum() == 4
+    pd.testing.assert_frame_equal(dense(table), dense(expected))
+    assert dense(table).notna().sum().sum() == 4
     assert aside.frame().empty
 
 
 def test_only_wanted_fields_are_read(tmp_path, pseudonymizer):
     rows = [{"31-0.0": "1", "131-0.0": "2", "3159-0.0": "3", "nonsense": "4"}]
     table, _ = read([write_table(tmp_path / "t.csv", rows)], pseudonymizer, [31])
-    assert list(table.cells.columns) == [(31, 0, 0)]
+    assert list(table.columns) == [(31, 0, 0)]
 
 
 def test_rows_are_pseudonyms_in_order(tmp_path, pseudonymizer):
     table, _ = read([write_table(tmp_path / "t.csv", ROWS, ids=["9000002", "9000001"])], pseudonymizer)
-    assert list(table.cells.index) == sorted(map(pseudonymizer, ["9000001", "9000002"]))
-    assert table.cells.loc[pseudonymizer("9000002"), (31, 0, 0)] == "1"
+    assert list(table.subjects) == sorted(map(pseudonymizer, ["9000001", "9000002"]))
+    assert table.column(Cell(31, 0, 0))[pseudonymizer("9000002")] == "1"
     assert table.places(31) == [Cell(31, 0, 0), Cell(31, 1, 0)]
     assert table.places(31, [1, 2]) == [Cell(31, 1, 0)]
     assert table.places(99) == []
@@ -52,10 +57,10 @@ def test_files_are_joined_on_the_participant(tmp_path, pseudonymizer):
         tmp_path / "b.tsv", [{"f.50.2.0": "170"}, {"f.50.2.0": "160"}], ["9000002", "9000003"], "f.eid"
     )
     table, _ = read([first, second], pseudonymizer)
-    both = table.cells.loc[pseudonymizer("9000002")]
+    both = dense(table).loc[pseudonymizer("9000002")]
     assert both.tolist() == ["0", "170"]
-    assert len(table.cells) == 3
-    assert pd.isna(table.cells.loc[pseudonymizer("9000003"), (31, 0, 0)])
+    assert len(table) == 3
+    assert pd.isna(table.column(Cell(31, 0, 0))[pseudonymizer("9000003")])
 
 
 def test_a_cell_in_two_files_may_not_differ(tmp_path, pseudonymizer):
@@ -63,7 +68,7 @@ def test_a_cell_in_two_files_may_not_differ(tmp_path, pseudonymizer):
     first = write_table(tmp_path / "a.csv", [{"31-0.0": "1"}, {"31-0.0": ""}, {"31-0.0": "1"}], ids)
     second = write_table(tmp_path / "b.csv", [{"p31": "1"}, {"p31": "0"}, {"p31": "0"}], ids)
     table, aside = read([first, second], pseudonymizer)
-    assert table.cells.loc[pseudonymizer("9000002"), (31, 0, 0)] == "0"
+    assert table.column(Cell(31, 0, 0))[pseudonymizer("9000002")] == "0"
     assert aside.subjects == {pseudonymizer("9000003")}
     assert "different values in two tables in field 31, visit 0, position 0" in aside.frame()["reason"][0]
 
@@ -74,7 +79,7 @@ def test_the_same_number_in_two_types_is_no_difference(tmp_path, pseudonymizer):
     second = write_table(tmp_path / "b.csv", [{"50-2.0": "180"}, {"50-2.0": "170"}], ["9000001", "9000002"])
     table, aside = read([tmp_path / "a.parquet", second], pseudonymizer)
     assert aside.subjects == {pseudonymizer("9000002")}
-    assert table.cells.loc[pseudonymizer("9000001"), (50, 2, 0)] == 180.0
+    assert table.column(Cell(50, 2, 0))[pseudonymizer("9000001")] == "180"
 
 
 def test_repeated_participant_is_set_aside(tmp_path, pseudonymizer):
@@ -86,7 +91,7 @@ def test_repeated_participant_is_set_aside(tmp_path, pseudonymizer):
 
 def test_rows_without_id_are_counted(tmp_path, pseudonymizer):
     table, aside = read([write_table(tmp_path / "t.csv", [{"31-0.0": "1"}] * 3, ["9000001", "", ""])], pseudonymizer)
-    assert len(table.cells) == 1
+    assert len(table) == 1
     assert "2 rows without a participant id" in aside.frame()["reason"][0]
 
 
@@ -94,20 +99,20 @@ def test_byte_order_mark_and_windows_lines(tmp_path, pseudonymizer):
     path = tmp_path / "t.csv"
     path.write_bytes(b'\xef\xbb\xbf"eid","31-0.0"\r\n"9000001","1"\r\n')
     table, _ = read([path], pseudonymizer)
-    assert table.cells.to_numpy().tolist() == [["1"]]
+    assert dense(table).to_numpy().tolist() == [["1"]]
 
 
 def test_blank_markers(tmp_path, pseudonymizer):
     table, _ = read([write_table(tmp_path / "t.csv", [{"31-0.0": "NA", "50-2.0": ""}])], pseudonymizer)
-    assert table.cells.isna().all(axis=None)
+    assert dense(table).isna().all(axis=None)
 
 
 def test_typed_parquet_gives_the_same_rows(tmp_path, pseudonymizer):
     frame = pd.DataFrame({"eid": [9000001, 9000002], "p50_i2": [180.0, None], "p6150_i2": [["1", "4"], None]})
     frame.to_parquet(tmp_path / "t.parquet")
     table, _ = read([tmp_path / "t.parquet"], pseudonymizer, [50, 6150])
-    assert table.cells.loc[pseudonymizer("9000001")].tolist() == [180.0, "1|4"]
-    assert table.cells.loc[pseudonymizer("9000002")].isna().all()
+    assert dense(table).loc[pseudonymizer("9000001")].tolist() == ["180", "1|4"]
+    assert dense(table).loc[pseudonymizer("9000002")].isna().all()
 
 
 class TestRefusals:
@@ -174,17 +179,7 @@ class TestRefusals:
         assert caught.value.__suppress_context__
 
 
-class TestWithdrawn:
-    @pytest.mark.parametrize("text", ["9000001\n9000002\n", "eid\n9000001\n9000002\n", "9000001,x\r\n\n9000002,y"])
-    def test_forms(self, tmp_path, pseudonymizer, text):
-        (tmp_path / "w.csv").write_text(text)
-        assert read_withdrawn(tmp_path / "w.csv", pseudonymizer) == {pseudonymizer("9000001"), pseudonymizer("9000002")}
-
-    def test_line_without_id(self, tmp_path, pseudonymizer):
-        (tmp_path / "w.csv").write_text("eid\n9000001\nsomeone\n")
-        with pytest.raises(ValueError, match=r"w\.csv line 3 is no number"):
-            read_withdrawn(tmp_path / "w.csv", pseudonymizer)
-
-    def test_absent(self, tmp_path, pseudonymizer):
-        with pytest.raises(FileNotFoundError, match=r"no withdrawal list w\.csv"):
-            read_withdrawn(tmp_path / "w.csv", pseudonymizer)
+def test_other_visits_are_not_read(tmp_path, pseudonymizer):
+    path = write_table(tmp_path / "t.csv", [{"31-0.0": "1", "31-1.0": "1", "50-2.0": "170", "50-2.1": "171"}])
+    table = read_tables([path], {(31, 0), (50, 2)}, pseudonymizer, SetAside())
+    assert list(table.columns) == [(31, 0, 0), (50, 2, 0), (50, 2, 1)]
