@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -22,7 +22,9 @@ _AHEAD = 4
 """Items under way per worker: enough to keep all busy, few enough for the memory that results take."""
 
 
-def map_in_order(function: Callable[[Item], Result], items: Iterable[Item], *, n_workers: int) -> Iterator[Result]:
+def map_in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], *, n_workers: int
+) -> Generator[Result, None, None]:
     """Apply ``function`` to every item and give the results in order, a few items ahead of the reader.
 
     Args:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dymo_med.data.splits import DEFAULT_FRACTIONS, stratified_split
+from dymo_med.data.splits import DEFAULT_FRACTIONS, published_split, stratified_split
 
 
 def cohort(n_subjects, rate=0.3, seed=0):
@@ -135,3 +135,55 @@ class TestRefusals:
         labels = cohort(30)
         with pytest.raises(ValueError, match="would have none of 30 subjects in 1 groups"):
             stratified_split(labels, groups=pd.Series(0, index=labels.index))
+
+
+class TestKeptSplits:
+    def test_who_has_a_split_stays_and_shares_hold(self):
+        labels = cohort(600)
+        first = stratified_split(labels.iloc[:500])
+        split = stratified_split(labels, keep=first)
+        pd.testing.assert_series_equal(split.iloc[:500], first)
+        for name, share in DEFAULT_FRACTIONS.items():
+            assert abs((split == name).sum() - share * 600) <= 2
+
+    def test_after_a_withdrawal_nobody_changes_sides(self):
+        labels = cohort(300)
+        first = stratified_split(labels)
+        left = labels.drop(index=labels.index[::29])
+        assert (stratified_split(left, keep=first) == first[left.index]).all()
+        assert (stratified_split(left) != first[left.index]).any()
+
+    def test_relatives_follow(self):
+        labels = cohort(100)
+        groups = pd.Series(labels.index.astype("str"), index=labels.index)
+        groups.iloc[50:60] = groups.iloc[0]
+        split = stratified_split(labels, groups=groups, keep=pd.Series({labels.index[0]: "test"}))
+        assert set(split.iloc[50:60]) == {"test"}
+
+    def test_torn_groups_are_refused(self):
+        labels = cohort(30)
+        keep = pd.Series({labels.index[0]: "test", labels.index[1]: "train"})
+        with pytest.raises(ValueError, match="1 of 1 groups have two already"):
+            stratified_split(labels, groups=pd.Series(0, index=labels.index), keep=keep)
+
+    def test_other_names_are_refused(self):
+        labels = cohort(30)
+        with pytest.raises(ValueError, match=r"among \['train', 'val', 'test'\], however: \['new'\]"):
+            stratified_split(labels, keep=pd.Series({labels.index[0]: "new"}))
+
+
+class TestPublishedSplit:
+    def test_sizes_are_the_published_ones(self):
+        split = published_split([f"S{number}" for number in range(36_167)])
+        assert split.value_counts().to_dict() == {"train": 26_040, "val": 6_510, "test": 3_617}
+
+    def test_it_follows_the_order_of_rows(self):
+        subjects = [f"S{number}" for number in range(200)]
+        split, turned = published_split(subjects), published_split(subjects[::-1])
+        assert split.index.tolist() == subjects
+        assert split.tolist() == turned.tolist()
+        assert (split != turned[split.index]).any()
+
+    def test_it_is_that_of_the_permutation(self):
+        order = np.random.RandomState(2022).permutation(50)
+        assert set(np.flatnonzero(published_split(["x" * k for k in range(50)]) == "test")) == set(order[:5])

@@ -1,9 +1,10 @@
 """Short-axis cine from a zip archive of DICOM files, as UK Biobank field 20209 is delivered."""
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from zipfile import ZipInfo
 
 import numpy as np
@@ -25,6 +26,9 @@ FIRST_HEAD_BYTES = 1 << 16
 HEAD_MARGIN_BYTES = 1 << 10
 """How much longer than the header before it a header may be without a second look."""
 
+REGISTRY_ZIP = re.compile(r"(\d{7})_20209_\d_\d\.zip")
+REGISTRY_ID = re.compile(r"\d{7}")
+
 
 def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
     """Read the headers of every file in the archive, sort them, and leave the pixels for later.
@@ -38,11 +42,12 @@ def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
         limits: Bounds to keep.
 
     Raises:
-        SubjectError: the archive or a file in it is damaged or breaks a limit, there is no short-axis cine in it, or a
-            central slice is unusable.
+        SubjectError: the archive or a file in it is damaged or breaks a limit, there is no short-axis cine in it, or
+            that of another subject, or a central slice is unusable.
     """
     archive = MemberArchive(path, limits)
     headers, findings = _read_headers(archive, limits)
+    _check_patient({header.patient_id for header in headers} - {""}, path)
     slices, repeats = sort_into_slices(list(headers))
     slices = check_alike(slices)
     faults = {index: cine_slice.fault for index, cine_slice in enumerate(slices) if cine_slice.fault is not None}
@@ -75,6 +80,19 @@ def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
     )
 
 
+def _check_patient(found: set[str], path: Path) -> None:
+    """Refuse files of several patients, and those of one whom the archive's name does not name."""
+    place = {
+        "where": "Patient ID (0010,0020) of the cine zip",
+        "remedy": "the wrong subject is inside: download it again",
+    }
+    if len(found) > 1:
+        raise SubjectError(f"{len(found)} different patients", **place)
+    named = REGISTRY_ZIP.fullmatch(path.name)
+    if named and any(REGISTRY_ID.fullmatch(patient) and patient != named[1] for patient in found):
+        raise SubjectError("a participant other than the one in the file name", **place)
+
+
 def _read_headers(archive: MemberArchive, limits: IntakeLimits) -> tuple[dict[FrameHeader, ZipInfo], list[str]]:
     headers: dict[FrameHeader, ZipInfo] = {}
     left_out: Counter[str] = Counter()
@@ -82,10 +100,10 @@ def _read_headers(archive: MemberArchive, limits: IntakeLimits) -> tuple[dict[Fr
     with warnings.catch_warnings():  # pydicom warns of values that the checks here judge by themselves
         warnings.simplefilter("ignore")
         for info in archive.members:
-            name = PurePosixPath(info.filename)
-            if name.stem.lower() == "manifest":
+            name = info.filename.rpartition("/")[2].lower()
+            if name.partition(".")[0] == "manifest":
                 continue
-            if name.suffix.lower() != ".dcm":
+            if not name.endswith(".dcm"):
                 left_out[f"other files such as {shown(info.filename)}"] += 1
                 continue
             header = _read_header(archive, info, n_head, limits)

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 
 from dymo_med.data.cine.archive import shown
 from dymo_med.utils import SubjectError
@@ -19,6 +20,7 @@ SERIES_TIME = 0x0008_0031
 ACQUISITION_TIME = 0x0008_0032
 DICOM_MODALITY = 0x0008_0060
 SERIES_DESCRIPTION = 0x0008_103E
+PATIENT_ID = 0x0010_0020
 SLICE_THICKNESS = 0x0018_0050
 SPACING_BETWEEN_SLICES = 0x0018_0088
 TRIGGER_TIME = 0x0018_1060
@@ -37,34 +39,36 @@ PIXEL_REPRESENTATION = 0x0028_0103
 RESCALE_INTERCEPT = 0x0028_1052
 RESCALE_SLOPE = 0x0028_1053
 
-NEEDED_TAGS: list[BaseTag | int] = [
-    TRANSFER_SYNTAX_UID,
-    IMAGE_TYPE,
-    SOP_CLASS_UID,
-    SERIES_DATE,
-    ACQUISITION_DATE,
-    SERIES_TIME,
-    ACQUISITION_TIME,
-    DICOM_MODALITY,
-    SERIES_DESCRIPTION,
-    SLICE_THICKNESS,
-    SPACING_BETWEEN_SLICES,
-    TRIGGER_TIME,
-    CARDIAC_NUMBER_OF_IMAGES,
-    SERIES_INSTANCE_UID,
-    IMAGE_POSITION,
-    IMAGE_ORIENTATION,
-    SAMPLES_PER_PIXEL,
-    PHOTOMETRIC_INTERPRETATION,
-    NUMBER_OF_FRAMES,
-    ROWS,
-    COLUMNS,
-    PIXEL_SPACING,
-    BITS_ALLOCATED,
-    PIXEL_REPRESENTATION,
-    RESCALE_INTERCEPT,
-    RESCALE_SLOPE,
-]
+NEEDED_TAGS = frozenset(
+    (
+        IMAGE_TYPE,
+        SOP_CLASS_UID,
+        SERIES_DATE,
+        ACQUISITION_DATE,
+        SERIES_TIME,
+        ACQUISITION_TIME,
+        DICOM_MODALITY,
+        SERIES_DESCRIPTION,
+        PATIENT_ID,
+        SLICE_THICKNESS,
+        SPACING_BETWEEN_SLICES,
+        TRIGGER_TIME,
+        CARDIAC_NUMBER_OF_IMAGES,
+        SERIES_INSTANCE_UID,
+        IMAGE_POSITION,
+        IMAGE_ORIENTATION,
+        SAMPLES_PER_PIXEL,
+        PHOTOMETRIC_INTERPRETATION,
+        NUMBER_OF_FRAMES,
+        ROWS,
+        COLUMNS,
+        PIXEL_SPACING,
+        BITS_ALLOCATED,
+        PIXEL_REPRESENTATION,
+        RESCALE_INTERCEPT,
+        RESCALE_SLOPE,
+    )
+)
 """Everything else in a header is skipped, names and dates of birth among it."""
 
 
@@ -72,7 +76,7 @@ class Elements:
     r"""Values of one header in their stored form: conversion to pydicom's types would double the time per file.
 
     Args:
-        values: Tag number to value; anything but bytes (a sequence) is refused when it is asked for.
+        values: Tag number to stored bytes.
         where: The file, for messages.
 
     Example:
@@ -81,20 +85,17 @@ class Elements:
         (1.8, 1.9)
     """
 
-    def __init__(self, values: Mapping[int, object], where: str) -> None:
+    def __init__(self, values: Mapping[int, bytes], where: str) -> None:
         self._values = values
         self.where = where
 
     def raw(self, tag: int) -> bytes:
         """Give the stored bytes, empty if the element is absent or empty."""
-        value = self._values.get(tag) or b""
-        if not isinstance(value, bytes):
-            raise self.error(tag, f"a {type(value).__name__} instead of text or numbers")
-        return value
+        return self._values.get(tag, b"")
 
     def text(self, tag: int) -> str:
         """Give text without padding, empty if absent."""
-        return self.raw(tag).decode("ascii", "replace").strip(" \0")
+        return _text(self.raw(tag))
 
     def required_text(self, tag: int) -> str:
         """Give text, refuse an absent or empty element."""
@@ -105,10 +106,9 @@ class Elements:
     def numbers(self, tag: int, n_values: int) -> tuple[float, ...]:
         """Give exactly ``n_values`` finite numbers."""
         text = self.required_text(tag)
-        try:
-            values = tuple(float(part) for part in text.split("\\"))
-        except ValueError as err:
-            raise self.error(tag, f"{shown(text)} where numbers belong") from err
+        values = _numbers(text)
+        if values is None:
+            raise self.error(tag, f"{shown(text)} where numbers belong")
         if len(values) != n_values or not all(map(math.isfinite, values)):
             raise self.error(tag, f"{shown(text)} instead of {n_values} finite number(s)")
         return values
@@ -142,3 +142,17 @@ class Elements:
             where=f"tag {Tag(tag)} of {self.where}",
             remedy="export as single-frame MR images, little endian, not deflated",
         )
+
+
+@lru_cache(maxsize=1024)
+def _text(value: bytes) -> str:
+    return value.decode("ascii", "replace").strip(" \0")
+
+
+@lru_cache(maxsize=1024)
+def _numbers(text: str) -> tuple[float, ...] | None:
+    """Read numbers, None if they are none; the frames of a slice share most of their texts."""
+    try:
+        return tuple(float(part) for part in text.split("\\"))
+    except ValueError:
+        return None

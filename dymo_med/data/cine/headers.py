@@ -1,14 +1,9 @@
 """Headers of DICOM cine frames, checked before a single pixel is decoded."""
 
-import io
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from pydicom.filereader import data_element_generator, read_preamble
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -20,6 +15,7 @@ from pydicom.uid import (
 from dymo_med.data.cine import elements as el
 from dymo_med.data.cine.archive import IntakeLimits, shown
 from dymo_med.data.cine.elements import NEEDED_TAGS, Elements
+from dymo_med.data.cine.walk import UNDEFINED_LENGTH, read_elements
 from dymo_med.utils import SubjectError
 
 __all__ = ["FrameHeader", "OtherSeries", "read_header"]
@@ -27,7 +23,11 @@ __all__ = ["FrameHeader", "OtherSeries", "read_header"]
 CINE_SERIES = re.compile(r"CINE_segmented_SAX(_b\d+)?")
 """Short-axis cine series of UK Biobank field 20209; matched whole, for derived series share the beginning."""
 
-UNDEFINED_LENGTH = 0xFFFFFFFF
+_PREAMBLE_BYTES = 128
+_META_TAGS = frozenset((el.TRANSFER_SYNTAX_UID,))
+_AFTER_META = 0x0003_0000
+_PIXELS = 0x7FE0_0008
+"""Float, Double and Pixel Data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +37,7 @@ class FrameHeader:
     Args:
         member: Name of the file inside the archive.
         series_description: (0008,103E).
+        patient_id: (0010,0020), empty if absent; never told to anybody.
         series_instance_uid: (0020,000E).
         acquired_at: Date (YYYYMMDD, may be empty) and time (HHMMSS.f as a number) of acquisition, else of the series;
             None without a time.
@@ -58,6 +59,7 @@ class FrameHeader:
 
     member: str
     series_description: str
+    patient_id: str
     series_instance_uid: str
     acquired_at: tuple[str, float] | None
     image_position: tuple[float, ...]
@@ -105,23 +107,19 @@ def read_header(head: bytes, member: str, n_bytes: int, limits: IntakeLimits) ->
         SubjectError: the file is damaged, or a cine frame lacks something or holds nonsense.
     """
     where = f"archive member {shown(member)}"
-    stream = io.BytesIO(head)
-    position = _Position()
-    try:
-        read_preamble(stream, force=False)
-        syntax = _transfer_syntax(Elements(_values(stream, False, _after_file_meta), where))
-        is_implicit = syntax == ImplicitVRLittleEndian
-        elements = Elements(_values(stream, is_implicit, position), where)
-    except SubjectError:
-        raise
-    except Exception as err:  # pydicom raises many types on damaged bytes, RecursionError and MemoryError among them
-        raise SubjectError(
-            f"unreadable DICOM header ({type(err).__name__})",
-            where=f"{where}, at or after tag {position.last}",
-            remedy="download the zip again",
-        ) from err
-    offset = stream.tell()
-    pixel_element = stream.read(8 if is_implicit else 12)
+    if head[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] != b"DICM":
+        problem = f"no DICM after the preamble, so that the {n_bytes} bytes are no DICOM file,"
+        raise SubjectError(problem, where=where, remedy="download the zip again")
+    meta, offset = read_elements(
+        head, _PREAMBLE_BYTES + 4, is_implicit=False, needed=_META_TAGS, stop_at=_AFTER_META, where=where
+    )
+    syntax = _transfer_syntax(Elements(meta, where))
+    is_implicit = syntax == ImplicitVRLittleEndian
+    values, offset = read_elements(
+        head, offset, is_implicit=is_implicit, needed=NEEDED_TAGS, stop_at=_PIXELS, where=where
+    )
+    elements = Elements(values, where)
+    pixel_element = head[offset : offset + (8 if is_implicit else 12)]
     description = elements.text(el.SERIES_DESCRIPTION)
     if not CINE_SERIES.fullmatch(description):
         return OtherSeries(description)
@@ -138,6 +136,7 @@ def read_header(head: bytes, member: str, n_bytes: int, limits: IntakeLimits) ->
     return FrameHeader(
         member=member,
         series_description=description,
+        patient_id=elements.text(el.PATIENT_ID),
         series_instance_uid=elements.required_text(el.SERIES_INSTANCE_UID),
         acquired_at=_acquired_at(elements),
         image_position=elements.numbers(el.IMAGE_POSITION, 3),
@@ -163,28 +162,6 @@ def _transfer_syntax(meta: Elements) -> str:
     if syntax in ("", DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian):
         raise meta.unsupported(el.TRANSFER_SYNTAX_UID, f"transfer syntax {syntax or 'absent'}")
     return syntax
-
-
-def _values(
-    stream: BinaryIO, is_implicit: bool, stop_when: Callable[[BaseTag, str | None, int], bool]
-) -> dict[int, object]:
-    elements = data_element_generator(stream, is_implicit, True, stop_when, specific_tags=NEEDED_TAGS)
-    return {int(element.tag): element.value for element in elements}
-
-
-class _Position:
-    """Stops a reader at the pixels and remembers the tag it had come to."""
-
-    def __init__(self) -> None:
-        self.last: BaseTag | str = "(0002,0000)"
-
-    def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG002
-        self.last = tag
-        return int(tag) >= 0x7FE00008  # Float, Double and Pixel Data
-
-
-def _after_file_meta(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001
-    return int(tag) >= 0x00030000
 
 
 def _check_kind(elements: Elements) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel import orientations
+from nibabel import imageglobals, orientations
 from numpy.typing import NDArray
 
 from dymo_med.data.cine.archive import IntakeLimits
@@ -23,6 +23,9 @@ PERPENDICULAR_TOLERANCE = 1e-3
 
 SAME_AFFINE_TOLERANCE_MM = 1e-2
 """Largest difference between the affines of the two files of a pair."""
+
+_REFUSED_LEVEL = 30
+"""Header faults that nibabel would repair with a note on the error stream: wrong orientation codes, negative steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +176,8 @@ def read_nifti_pair(pair: EDESPair, limits: IntakeLimits) -> CineStack:
 
 def _load(path: Path, where: str) -> Any:
     try:
-        image = nib.load(path)
+        with imageglobals.ErrorLevel(_REFUSED_LEVEL):  # type: ignore[no-untyped-call]
+            image = nib.load(path)
     except FileNotFoundError as err:
         raise SubjectError("no such file", where=where, remedy="check the path in the table of images") from err
     except Exception as err:  # nibabel raises many types on damaged headers

@@ -52,13 +52,13 @@ class Draft:
         frame = self.clean.frame
         return set(frame.index[frame.notna().any(axis=1)])
 
-    def fit(self, columns: Sequence[Column]) -> TabularSchema:
-        """Fit a schema on the rows of the training split.
+    def fit(self, columns: Sequence[Column], *, fit_on_all: bool = False) -> TabularSchema:
+        """Fit a schema on the rows of the training split, or of all of them.
 
         Raises:
             ValueError: there is no such row, or a column cannot be learned from them.
         """
-        training = {subject for subject in self.subject_ids if self.splits[subject] == layout.TRAIN_SPLIT}
+        training = {subject for subject in self.subject_ids if fit_on_all or self.splits[subject] == layout.TRAIN_SPLIT}
         rows = self.clean.frame[self.clean.frame.index.isin(list(training))]
         if rows.empty:
             raise ValueError(

@@ -1,13 +1,15 @@
 """From a cine file to the model image of a cohort."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dymo_med.data.cine import read_cine, select_frames, to_model_image
+from dymo_med.data.cine import EDESPair, read_cine, select_frames, to_model_image
+from dymo_med.utils import SubjectError
 
-__all__ = ["read_model_image"]
+__all__ = ["image_source", "read_model_image"]
 
 
 def read_model_image(source: Any, *, size: int, spacing_mm: float) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
@@ -42,3 +44,26 @@ def read_model_image(source: Any, *, size: int, spacing_mm: float) -> tuple[npt.
         "confidence": round(float(frames.confidence), 4),
         "findings": "; ".join(frames.findings),
     }
+
+
+def image_source(text: str, folder: str | Path) -> Path | EDESPair:
+    """Read how a table names an image: one file, or end-diastole and end-systole with a semicolon between them.
+
+    Args:
+        text: Cell of the table.
+        folder: Where relative paths start.
+
+    Raises:
+        SubjectError: the cell names more than two files.
+
+    Example:
+        >>> image_source("scan.zip", "images").as_posix()
+        'images/scan.zip'
+    """
+    paths = [Path(folder) / part.strip() for part in text.split(";")]
+    if len(paths) == 1:
+        return paths[0]
+    if len(paths) == 2:
+        return EDESPair(ed=paths[0], es=paths[1])
+    remedy = "write one file, or 'ed.nii.gz;es.nii.gz'"
+    raise SubjectError(f"{len(paths)} file names", where="column 'image'", remedy=remedy)

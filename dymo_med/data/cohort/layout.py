@@ -2,6 +2,7 @@
 
 __all__ = [
     "COHORT_FILE",
+    "DATALIST_FILE",
     "FORMAT",
     "FRAMES_FOLDER",
     "LABEL_PREFIX",
@@ -9,22 +10,24 @@ __all__ = [
     "QUALITY_FILE",
     "RESERVED",
     "SCHEMA_FILE",
-    "SET_ASIDE_FILE",
     "SUBJECTS_FILE",
     "TRAIN_SPLIT",
+    "VALIDATION_SPLIT",
     "VERSION",
 ]
 
 FORMAT = "dymo_med cohort"
-VERSION = 1
+VERSION = 2
 
 COHORT_FILE = "cohort.json"
 """Counts and digests; written last, so that a folder with this file is complete."""
 SCHEMA_FILE = "schema.json"
-SUBJECTS_FILE = "subjects.parquet"
+SUBJECTS_FILE = "cohort.parquet"
+"""One row per subject: split, labels, columns of the table."""
 FRAMES_FOLDER = "frames"
-QUALITY_FILE = "image_quality.csv"
-SET_ASIDE_FILE = "set_aside.csv"
+QUALITY_FILE = "qc.parquet"
+"""One row per subject, in or out: the reason of everyone left out, and what reading told about the image."""
+DATALIST_FILE = "datalist.json"
 
 RESERVED = ("subject_id", "image", "split")
 """Titles that no feature may have."""
@@ -34,3 +37,5 @@ NEW_SPLIT = "new"
 """The split of subjects that come after training."""
 TRAIN_SPLIT = "train"
 """The split whose rows a schema is fitted on."""
+VALIDATION_SPLIT = "val"
+"""The split on which the best epoch is chosen."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from dymo_med.data.cohort import layout
 from dymo_med.data.frames import FrameStore
@@ -16,6 +17,9 @@ from dymo_med.tabular import EncodedTable, TabularSchema, encode_table
 from dymo_med.utils import read_json, sha256_of
 
 __all__ = ["Cohort"]
+
+_ENTRIES = {"data_kind": str, "digests": dict, "image": dict, "n_out_of_range": dict, "source": dict}
+"""What readers take from ``cohort.json``."""
 
 
 class Cohort:
@@ -80,7 +84,24 @@ class Cohort:
     @property
     def set_aside(self) -> pd.DataFrame:
         """Subjects left out: ``subject_id``, ``stage``, ``reason``."""
-        return pd.read_csv(self.folder / layout.SET_ASIDE_FILE, dtype="str")
+        quality = self.quality
+        return quality.loc[~quality["included"], ["subject_id", "stage", "reason"]].reset_index(drop=True)
+
+    @property
+    def quality(self) -> pd.DataFrame:
+        """Everyone, in or out, and why; what reading told about the images."""
+        try:
+            return pd.read_parquet(self.folder / layout.QUALITY_FILE)
+        except (pa.ArrowException, OSError) as err:
+            raise ValueError(
+                f"{layout.QUALITY_FILE} of {self.folder.name} must be a sound Parquet file, however: "
+                f"{type(err).__name__}: prepare the cohort again"
+            ) from err
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """How the subjects were chosen and labeled, as counts; empty if the writer told nothing."""
+        return dict(self._about["source"])
 
     def items(self, split: str | None = None, task: str | None = None) -> list[dict[str, Any]]:
         """Give the subjects as a MONAI datalist.
@@ -94,7 +115,8 @@ class Cohort:
             None) and ``table_missing`` ((F,) bool, or None); ``label`` (int) if a task is given.
 
         Raises:
-            ValueError: there is no such split or task, nobody in it, or one class only in the training split.
+            ValueError: there is no such split or task, nobody in it, or one class only in the training or
+                validation split.
         """
         chosen = self._rows_of(split) & self._rows_with(task)
         if not chosen.any():
@@ -132,14 +154,19 @@ class Cohort:
         if split is None:
             return np.ones(len(self), dtype=bool)
         if split not in self.splits:
-            raise ValueError(f"split must be one of {self.splits} or None, however: split={split!r}")
+            raise ValueError(
+                f"split must be one of {self.splits} or None, however: {split=}: prepare the cohort with fractions for "
+                "it"
+            )
         return (self.subjects["split"] == split).to_numpy(dtype=bool)
 
     def _rows_with(self, task: str | None) -> npt.NDArray[np.bool_]:
         if task is None:
             return np.ones(len(self), dtype=bool)
         if task not in self.tasks:
-            raise ValueError(f"task must be one of {self.tasks} or None, however: task={task!r}")
+            raise ValueError(
+                f"task must be one of {self.tasks} or None, however: {task=}: prepare the cohort with --labels {task}"
+            )
         return self.subjects[layout.LABEL_PREFIX + task].notna().to_numpy(dtype=bool)
 
     def _check_digests(self) -> None:
@@ -166,6 +193,12 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path.name} must be of format {(layout.FORMAT, layout.VERSION)}, however: {found}: prepare it again"
         )
+    faulty = [name for name, kind in _ENTRIES.items() if not isinstance(about.get(name), kind)]
+    if faulty or not {"schema", "subjects", "frames"} <= set(about["digests"]):
+        raise ValueError(
+            f"{path.name} must hold {', '.join(_ENTRIES)} as they were written, however: {faulty or 'digests'} differ: "
+            "prepare it again"
+        )
     return dict(about)
 
 
@@ -175,4 +208,9 @@ def _check_classes(labels: npt.NDArray[Any], split: str | None, task: str) -> No
     problem = f"{len(labels)} subjects of split {split!r} have class {int(labels[0])} of task {task!r} only"
     if split == layout.TRAIN_SPLIT:
         raise ValueError(f"training needs two classes or more, however: {problem}: prepare a larger cohort")
+    if split == layout.VALIDATION_SPLIT:
+        raise ValueError(
+            f"the choice of the best epoch needs two classes or more, however: {problem}, AUROC is undefined: prepare "
+            "a larger cohort or other splits"
+        )
     warnings.warn(f"{problem}: AUROC is undefined there", stacklevel=3)

@@ -59,6 +59,35 @@ def test_bombs_are_refused_by_ratio_size_and_count(tmp_path):
     refused(bomb, "bytes, over the limit of 1000 in the cine zip", max_total_bytes=1000)
 
 
+def with_large_end_record(content):
+    """The same archive with the end records of large archives, as some tools always write them."""
+    end = content.index(b"PK\x05\x06")
+    count, n_bytes, offset = struct.unpack_from("<HII", content, end + 10)
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, n_bytes, offset)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+    last = struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return content[:end] + record + locator + last
+
+
+def with_comment(content):
+    end = content.index(b"PK\x05\x06")
+    return content[: end + 20] + struct.pack("<H", 300) + b"a comment " * 30
+
+
+@pytest.mark.parametrize("change", [bytes, with_large_end_record, with_comment])
+def test_directories_too_long_to_be_counted_are_refused(tmp_path, change):
+    path = write_zip(tmp_path / "a.zip", [(f"{n}{'x' * 600}.dcm", b"") for n in range(4)], manifest=False)
+    path.write_bytes(change(path.read_bytes()))
+    assert len(MemberArchive(path, IntakeLimits(max_members=4)).members) == 4
+    refused(path, r"a directory of 26\d\d bytes, too long for the limit of 2 members", max_members=2)
+
+
+def test_member_without_a_name_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.zip", [("Z.dcm", b"x")], manifest=False)
+    path.write_bytes(path.read_bytes().replace(b"Z.dcm", b"\0.dcm"))
+    refused(path, "no name in archive member")
+
+
 def test_inflated_bytes_are_counted_whatever_the_directory_says(tmp_path):
     path = write_zip(tmp_path / "a.zip", [("a.dcm", bytes(range(250)) * 4)], manifest=False)
     archive = MemberArchive(path, IntakeLimits(max_total_bytes=1500))

@@ -1,4 +1,5 @@
 import gzip
+import struct
 
 import nibabel as nib
 import numpy as np
@@ -176,3 +177,13 @@ def test_damaged_files_are_refused(tmp_path):
     nib.save(nib.MGHImage(VALUES.astype(np.float32), AFFINE), tmp_path / "a.mgh")
     (tmp_path / "a.mgh").rename(tmp_path / "mgh.nii")
     refused(tmp_path / "mgh.nii", "in the 4D NIfTI file")
+
+
+@pytest.mark.parametrize(("place", "form", "value"), [(252, "<h", -1), (254, "<h", 99), (80, "<f", -3.5)])
+def test_faults_that_nibabel_would_repair_are_refused(tmp_path, place, form, value):
+    path = write_nifti(tmp_path / "a.nii", volume(HEART), true_affine(HEART))
+    content = bytearray(path.read_bytes())
+    struct.pack_into(form, content, place, value)
+    path.write_bytes(content)
+    with pytest.raises(SubjectError, match=r"unreadable header \(HeaderDataError\) in the 4D NIfTI file"):
+        read_cine(path)

@@ -69,6 +69,13 @@ def test_refused_questions(raw):
         cohort.items("train", "rare")
 
 
+def test_validation_with_one_class_cannot_choose_an_epoch(raw):
+    in_validation = raw.splits[raw.splits == "val"].index
+    raw.labels.loc[in_validation, "cad"] = 0
+    with pytest.raises(ValueError, match=r"best epoch needs two classes or more, however: 2 subjects of split 'val'"):
+        raw.write().items("val", "cad")
+
+
 def test_digest_follows_content(raw):
     digest = raw.write().digest
     assert raw.write("twin").digest == digest
@@ -81,22 +88,49 @@ def test_digest_follows_content(raw):
 
 def test_a_changed_file_is_noticed(raw):
     cohort = raw.write()
-    subjects = pd.read_parquet(cohort.folder / "subjects.parquet")
+    subjects = pd.read_parquet(cohort.folder / "cohort.parquet")
     subjects.loc[0, "age_years"] = 99.0
-    subjects.to_parquet(cohort.folder / "subjects.parquet")
+    subjects.to_parquet(cohort.folder / "cohort.parquet")
     with pytest.raises(ValueError, match=r"must stay as it was written, however: changed are \['subjects'\] of cohort"):
         Cohort(cohort.folder)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({"format": "dymo_med cohort", "version": 2}, r"however: \('dymo_med cohort', 2\)"), ([], r"however: list")],
+    [({"format": "dymo_med cohort", "version": 3}, r"however: \('dymo_med cohort', 3\)"), ([], r"however: list")],
 )
 def test_other_formats_are_refused(raw, content, message):
     folder = raw.write().folder
     (folder / "cohort.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
         Cohort(folder)
+
+
+@pytest.mark.parametrize(
+    ("entry", "content", "message"),
+    [
+        ("digests", 0.5, r"however: \['digests'\] differ"),
+        ("digests", {}, "however: digests differ"),
+        ("source", [], "source"),
+    ],
+)
+def test_a_record_edited_by_hand_is_refused(raw, entry, content, message):
+    folder = raw.write().folder
+    about = json.loads((folder / "cohort.json").read_text())
+    (folder / "cohort.json").write_text(json.dumps(about | {entry: content}))
+    with pytest.raises(ValueError, match=message):
+        Cohort(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1xxxxPAR1"])
+def test_a_damaged_quality_table_is_refused_in_one_line(raw, content):
+    cohort = raw.write()
+    (cohort.folder / "qc.parquet").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"qc.parquet of cohort must be a sound Parquet file, however: \w+: prepare"
+    ) as err:
+        assert cohort.set_aside is None
+    assert "\n" not in str(err.value)
 
 
 def test_an_unknown_image_key_is_refused(raw):

@@ -20,19 +20,20 @@ def reasons(cohort):
 def test_everything_is_written(raw):
     cohort = raw.write()
     assert sorted(path.name for path in cohort.folder.iterdir()) == [
+        ".lock",
         "cohort.json",
+        "cohort.parquet",
+        "datalist.json",
         "frames",
-        "image_quality.csv",
+        "qc.parquet",
         "schema.json",
-        "set_aside.csv",
-        "subjects.parquet",
     ]
     about = json.loads((cohort.folder / "cohort.json").read_text())
     digests = about.pop("digests")
-    assert sorted(digests) == ["frames", "schema", "subjects"]
+    assert sorted(digests) == ["frames", "schema", "split", "subjects"]
     assert about == {
         "format": "dymo_med cohort",
-        "version": 1,
+        "version": 2,
         "n_subjects": 10,
         "n_per_split": {"test": 2, "train": 6, "val": 2},
         "n_without_image": 0,
@@ -42,11 +43,15 @@ def test_everything_is_written(raw):
         "n_set_aside": {},
         "data_kind": "simulated",
         "image": {"shape": [3, 8, 8], "spacing_mm": 1.8},
+        "source": {},
     }
-    quality = pd.read_csv(cohort.folder / "image_quality.csv")
-    assert quality.columns.tolist() == ["subject_id", "slice_index", "confidence", "findings"]
+    quality = cohort.quality
+    assert quality.columns.tolist() == [
+        *["subject_id", "included", "has_image", "has_table", "stage", "reason"],
+        *["slice_index", "confidence", "findings"],
+    ]
     assert quality["subject_id"].tolist() == sorted(raw.images)
-    subjects = pd.read_parquet(cohort.folder / "subjects.parquet")
+    subjects = pd.read_parquet(cohort.folder / "cohort.parquet")
     assert subjects.columns.tolist() == ["subject_id", "split", "label_cad", "sex", "age_years"]
 
 
@@ -147,14 +152,16 @@ def test_a_cohort_without_images_or_labels(raw):
     cohort = raw.write(images={}, labels=None)
     assert cohort.items("train")[0]["image"] is None
     assert cohort.image_shape == (3, 8, 8)
-    assert (cohort.folder / "image_quality.csv").read_text() == "subject_id\n"
+    assert not cohort.quality["has_image"].any()
 
 
 def test_a_full_disk_is_one_clear_line(raw):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"cannot write frames-00000.npy \(File too large\); nothing half-written"):
+        with pytest.raises(
+            OSError, match=r"cannot write part-001-of-001-\w+.npy \(File too large\); nothing half-written"
+        ):
             raw.write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

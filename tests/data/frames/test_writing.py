@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import re
 import resource
 import time
 from pathlib import Path
@@ -12,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dymo_med.data import frames as frames_module
-from dymo_med.data.frames import FrameStore, write_frames
+from dymo_med.data.frames import FrameStore, Shard, parts, write_frames, write_shard
 from dymo_med.utils import SubjectError
 
 SHAPE = (3, 6, 5)
@@ -58,8 +58,8 @@ def images(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(frames_module, "_SHARD_SIZE", 3)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(parts, "MAX_IMAGES", 3)
 
 
 def write(tmp_path, images, **options):
@@ -70,6 +70,17 @@ def n_calls(images):
     return sum(
         len(path.with_suffix(".calls").read_text()) for path in images.values() if path.with_suffix(".calls").exists()
     )
+
+
+def layout(folder):
+    """Names of the parts; every file must belong to one, and every part have an index."""
+    names = sorted(path.name for path in folder.iterdir())
+    assert all(re.fullmatch(r"part-\d+-of-\d+(\.parquet|-[0-9a-f]{16}\.npy)", name) for name in names), names
+    return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def make_newer(path, array):
@@ -85,12 +96,7 @@ def test_images_come_back_to_half_precision(tmp_path, images):
         image = store.read(f"S{number}")
         assert image.dtype == np.float32
         np.testing.assert_allclose(image, image_of(number), atol=5e-4)
-    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [
-        "frames-00000.npy",
-        "frames-00001.npy",
-        "frames-00002.npy",
-        "index.parquet",
-    ]
+    assert layout(tmp_path / "frames") == ["part-001-of-004", "part-002-of-004", "part-003-of-004", "part-004-of-004"]
 
 
 def test_details_are_kept(tmp_path, images):
@@ -101,11 +107,11 @@ def test_details_are_kept(tmp_path, images):
 
 def test_nothing_is_read_twice(tmp_path, images):
     first = write(tmp_path, images)
-    before = {path.name: path.stat().st_mtime_ns for path in first.folder.glob("frames-*")}
+    before = {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()}
     again = write(tmp_path, images)
     assert n_calls(images) == 7
     assert again.digest == first.digest
-    assert {path.name: path.stat().st_mtime_ns for path in first.folder.glob("frames-*")} == before
+    assert {path.name: path.stat().st_mtime_ns for path in first.folder.iterdir()} == before
 
 
 def test_a_changed_file_alone_is_read_again(tmp_path, images):
@@ -122,7 +128,9 @@ def test_changed_settings_redo_everything_and_leave_no_old_shards(tmp_path, imag
     write(tmp_path, images)
     store = write_frames(tmp_path / "frames", images, read_npy, shape=SHAPE, settings={"size": 7})
     assert n_calls(images) == 14
-    assert len(list(store.folder.glob("frames-*.npy"))) == 3
+    assert content(store.folder) == content(
+        write_frames(tmp_path / "new", images, read_npy, shape=SHAPE, settings={"size": 7}).folder
+    )
 
 
 def test_a_subject_that_left_is_gone(tmp_path, images):
@@ -198,8 +206,7 @@ def test_processes_give_the_same_bytes(tmp_path, images):
     np.save(images["S2"], np.array([3]))
     alone = write(tmp_path, images)
     together = write_frames(tmp_path / "two", images, read_npy, shape=SHAPE, settings={"size": 6}, n_workers=2)
-    for name in ("frames-00000.npy", "frames-00001.npy", "index.parquet"):
-        assert (together.folder / name).read_bytes() == (alone.folder / name).read_bytes()
+    assert content(together.folder) == content(alone.folder)
 
 
 def test_a_dead_worker_is_one_clear_line(tmp_path, images):
@@ -216,73 +223,123 @@ def test_a_store_crosses_a_process_boundary_without_its_pixels(tmp_path, images)
     np.testing.assert_array_equal(pickle.loads(text).read("S0"), store.read("S0"))
 
 
-def test_a_run_cut_off_between_shards_keeps_what_is_finished(tmp_path, images):
+def test_a_run_cut_off_keeps_finished_parts_and_ends_as_if_never_cut(tmp_path, images):
     def stop(done, total):
         if done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, images, progress=stop)
-    assert len(FrameStore(tmp_path / "frames")) == 3
+    with pytest.raises(
+        ValueError, match=r"must be complete, however: \d indexes of layouts with \[4\] parts in frames"
+    ):
+        FrameStore(tmp_path / "frames")
+    finished = sum(len(parts.read_part(path).entries) for path in (tmp_path / "frames").glob("*.parquet"))
+    assert 0 < finished < 5
     assert len(write(tmp_path, images)) == 7
-    assert n_calls(images) == 5 + 4
+    assert n_calls(images) == 5 + 7 - finished
+    clean = write_frames(tmp_path / "clean", images, read_npy, shape=SHAPE, settings={"size": 6})
+    assert content(tmp_path / "frames") == content(clean.folder)
 
 
-def test_what_a_killed_run_left_is_ignored_and_removed(tmp_path, images):
+def test_what_killed_runs_and_earlier_versions_left_is_removed(tmp_path, images):
     store = write(tmp_path, images)
-    (store.folder / ".frames-00007-abc.npy").write_bytes(b"half")
-    np.save(store.folder / "frames-00009.npy", np.zeros((3, *SHAPE), dtype=np.float16))
-    make_newer(images["S0"], image_of(50))
-    store = write(tmp_path, images)
-    assert sorted(path.name for path in store.folder.iterdir()) == [
-        "frames-00000.npy",
-        "frames-00001.npy",
-        "frames-00002.npy",
-        "frames-00010.npy",
-        "index.parquet",
-    ]
-    np.testing.assert_allclose(store.read("S0"), image_of(50), atol=5e-4)
+    before = content(store.folder)
+    for name in (".part-001-of-004-abc.npy", "part-001-of-004-0123456789abcdef.npy", "frames-00000.npy"):
+        (store.folder / name).write_bytes(b"half")
+    assert content(write(tmp_path, images).folder) == before
 
 
-def test_a_damaged_or_lost_shard_is_made_again(tmp_path, images):
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_shards_give_the_same_bytes_however_many_and_in_any_order(tmp_path, images, count):
+    np.save(images["S2"], np.array([1]))
+    options = {"shape": SHAPE, "settings": {"size": 6}}
+    alone = write(tmp_path, images)
+    shards = [Shard(number, count) for number in range(count, 0, -1)]
+    sizes = [write_shard(tmp_path / "n", images, read_npy, shard, **options) for shard in shards]
+    assert sum(sizes) == 7
+    calls = n_calls(images)
+    together = write_frames(tmp_path / "n", images, read_npy, **options)
+    assert n_calls(images) == calls
+    assert content(together.folder) == content(alone.folder)
+
+
+def test_history_leaves_no_trace(tmp_path, images):
+    """Added, changed, withdrawn in turn, across layouts: the files are those of a first run, and what stood is kept."""
+    few = {key: images[key] for key in ("S0", "S5")}
+    assert layout(write(tmp_path, few).folder) == ["part-001-of-001"]
+    write(tmp_path, images)
+    assert n_calls(images) == 7  # two of them copied from the smaller layout
+    make_newer(images["S5"], image_of(55))
+    write(tmp_path, images)
+    del images["S3"], images["S6"]
     store = write(tmp_path, images)
-    shard = store.folder / "frames-00001.npy"
-    shard.write_bytes(shard.read_bytes()[:200])
-    with pytest.raises(OSError, match=r"frames-00001.npy is gone or damaged \(ValueError\): prepare the cohort again"):
+    assert layout(store.folder) == ["part-001-of-002", "part-002-of-002"]
+    calls = n_calls(images)
+    first = write_frames(tmp_path / "first", images, read_npy, shape=SHAPE, settings={"size": 6})
+    assert content(store.folder) == content(first.folder)
+    assert calls == 6
+    np.testing.assert_allclose(store.read("S5"), image_of(55), atol=5e-4)
+
+
+def test_no_byte_of_a_withdrawn_image_stays(tmp_path, images):
+    store = write(tmp_path, images)
+    pixels = image_of(3).astype(np.float16).tobytes()
+    assert any(pixels in data for data in content(store.folder).values())
+    del images["S3"]
+    everything = b"".join(content(write(tmp_path, images).folder).values())
+    assert pixels not in everything
+    assert b"S3" not in everything
+
+
+def test_an_empty_store_takes_the_shape_of_the_last_run(tmp_path):
+    write(tmp_path, {})
+    assert write_frames(tmp_path / "frames", {}, read_npy, shape=(3, 9, 9), settings={}).shape == (3, 9, 9)
+
+
+def test_a_damaged_or_lost_file_of_pixels_is_made_again(tmp_path, images):
+    store = write(tmp_path, images)
+    before = content(store.folder)
+    name, _ = store.place("S4")
+    n_inside = sum(store.place(f"S{number}")[0] == name for number in range(7))
+    (store.folder / name).write_bytes((store.folder / name).read_bytes()[:200])
+    with pytest.raises(OSError, match=rf"{name} is gone or damaged \(ValueError\): prepare the cohort again"):
         FrameStore(store.folder).read("S4")
-    assert n_calls(images) == 7
-    np.testing.assert_allclose(write(tmp_path, images).read("S4"), image_of(4), atol=5e-4)
-    assert n_calls(images) == 10
+    assert content(write(tmp_path, images).folder) == before
+    assert n_calls(images) == 7 + n_inside
+    (store.folder / name).unlink()
+    assert content(write(tmp_path, images).folder) == before
 
 
 def test_a_full_disk_is_one_clear_line_and_leaves_no_half_file(tmp_path, images):
     write(tmp_path, {"S0": images["S0"]})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for number in range(1, 7):
-        np.save(images[f"S{number}"], image_of(number))
     resource.setrlimit(resource.RLIMIT_FSIZE, (256, limits[1]))
     try:
-        with pytest.raises(OSError, match=r"cannot write frames-00001.npy \(File too large\); nothing half-written"):
+        with pytest.raises(OSError, match=r"cannot write part-001-of-004-\w+.npy \(File too large\); nothing half-w"):
             write(tmp_path, images)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["frames-00000.npy", "index.parquet"]
+    assert layout(tmp_path / "frames") == ["part-001-of-001"]
     np.testing.assert_allclose(FrameStore(tmp_path / "frames").read("S0"), image_of(0), atol=5e-4)
 
 
 def test_stores_that_cannot_be_opened(tmp_path):
     with pytest.raises(FileNotFoundError, match="prepare the cohort first"):
         FrameStore(tmp_path)
-    (tmp_path / "index.parquet").write_bytes(b"PAR1 no table")
-    with pytest.raises(ValueError, match=r"index.parquet is damaged \(ArrowInvalid\): prepare the cohort again"):
+    index = tmp_path / "part-001-of-001.parquet"
+    index.write_bytes(b"PAR1 no table")
+    with pytest.raises(
+        ValueError, match=r"part-001-of-001.parquet is damaged \(ArrowInvalid\): prepare the cohort again"
+    ):
         FrameStore(tmp_path)
-    pq.write_table(pa.table({"a": [1]}), tmp_path / "index.parquet")
-    with pytest.raises(ValueError, match=r"index.parquet must be of version 1, however: None"):
+    pq.write_table(pa.table({"a": [1]}), index)
+    with pytest.raises(ValueError, match=r"part-001-of-001.parquet must be of version 2, however: None"):
         FrameStore(tmp_path)
 
 
 def test_a_damaged_index_is_written_anew(tmp_path, images):
     store = write(tmp_path, images)
-    (store.folder / "index.parquet").write_bytes(b"PAR1 no table")
-    assert len(write(tmp_path, images)) == 7
-    assert n_calls(images) == 14
+    before = content(store.folder)
+    (store.folder / "part-002-of-004.parquet").write_bytes(b"PAR1 no table")
+    assert content(write(tmp_path, images).folder) == before
