@@ -1,16 +1,20 @@
 """Strategies of fusion side by side: discrimination for every pattern of missing parts."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dymo_med.evaluation.discrimination import PairedDifference, auroc_interval, paired_auroc_test
+from dymo_med.evaluation.inputs import check_predictions, check_same_subjects
+from dymo_med.evaluation.multiplicity import holm
 from dymo_med.utils.enums import Strategy
 from dymo_med.utils.files import atomic_path, write_text
 
-__all__ = ["compare_strategies", "write_comparison"]
+__all__ = ["compare_pairs", "compare_strategies", "write_comparison"]
 
+KEYS = ("subject_id", "pattern", "strategy")
 REQUIRED = ("subject_id", "pattern", "strategy", "label", "probability", "fused")
 UNDEFINED = PairedDifference(np.nan, np.nan, np.nan, np.nan)
 
@@ -28,9 +32,9 @@ def compare_strategies(predictions: pd.DataFrame) -> pd.DataFrame:
         One row a pattern and strategy, in order of appearance, with the columns ``pattern``, ``strategy``, ``n``,
         ``n_positive``, ``auroc``, ``auroc_low``, ``auroc_high`` (95 % interval, DeLong),
         ``share_not_fuse_all`` (share of subjects whose fused set differs from that of ``fuse_all``),
-        ``difference`` (area minus that of ``discard``), ``difference_low``, ``difference_high``, ``p_value``. Columns
-        that need ``fuse_all`` or ``discard`` are nan where the pattern has no such strategy; differences are nan for
-        ``discard`` itself.
+        ``difference`` (area minus that of ``discard``), ``difference_low``, ``difference_high``, ``p_value``,
+        ``p_holm`` (the p value adjusted for all comparisons of the table, Holm). Columns that need ``fuse_all`` or
+        ``discard`` are nan where the pattern has no such strategy; differences are nan for ``discard`` itself.
 
     Raises:
         KeyError: a column is missing.
@@ -44,16 +48,48 @@ def compare_strategies(predictions: pd.DataFrame) -> pd.DataFrame:
         >>> compare_strategies(table)[["strategy", "n", "n_positive", "auroc"]].values.tolist()
         [['discard', 4, 2, 0.75]]
     """
-    _check(predictions)
+    check_predictions(predictions, KEYS, REQUIRED)
     rows = []
     for pattern, of_pattern in predictions.groupby("pattern", sort=False):
-        tables = {
-            str(strategy): rows_of.set_index("subject_id").sort_index()
-            for strategy, rows_of in of_pattern.groupby("strategy", sort=False)
-        }
-        _check_paired(str(pattern), tables)
+        tables = _by_strategy(of_pattern)
+        check_same_subjects(str(pattern), tables)
         rows += [{"pattern": pattern, "strategy": strategy, **_row(strategy, tables)} for strategy in tables]
-    return pd.DataFrame(rows)
+    comparison = pd.DataFrame(rows)
+    return comparison.assign(p_holm=holm(comparison["p_value"]))
+
+
+def compare_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Compare every strategy with every other one on the same subjects, pattern by pattern.
+
+    Args:
+        predictions: As for :func:`compare_strategies`; ``fused`` is not needed.
+
+    Returns:
+        One row a pattern and pair: ``pattern``, ``strategy_a``, ``strategy_b``, ``n``, ``difference`` (area of a minus
+        area of b), ``low``, ``high`` (95 %, DeLong), ``p_value``, ``p_holm`` (adjusted for all rows of the table).
+
+    Raises:
+        KeyError: a column is missing.
+        ValueError: as for :func:`compare_strategies`.
+
+    Example:
+        >>> rows = [("a", 0, 0.2), ("b", 1, 0.6), ("c", 0, 0.4), ("d", 1, 0.3)]
+        >>> one = pd.DataFrame(rows, columns=["subject_id", "label", "probability"]).assign(pattern="no table")
+        >>> both = pd.concat([one.assign(strategy="discard"), one.assign(strategy="greedy", probability=one["label"])])
+        >>> compare_pairs(both)[["strategy_a", "strategy_b", "difference"]].values.tolist()
+        [['discard', 'greedy', -0.25]]
+    """
+    check_predictions(predictions, KEYS)
+    rows = []
+    for pattern, of_pattern in predictions.groupby("pattern", sort=False):
+        tables = _by_strategy(of_pattern)
+        check_same_subjects(str(pattern), tables)
+        for a, b in combinations(tables, 2):
+            result = paired_auroc_test(tables[a]["label"], tables[a]["probability"], tables[b]["probability"])
+            rows.append((pattern, a, b, len(tables[a]), result.difference, result.low, result.high, result.p_value))
+    names = ["pattern", "strategy_a", "strategy_b", "n", "difference", "low", "high", "p_value"]
+    pairs = pd.DataFrame(rows, columns=names)
+    return pairs.assign(p_holm=holm(pairs["p_value"]))
 
 
 def write_comparison(predictions_path: str | Path, folder: str | Path) -> pd.DataFrame:
@@ -96,6 +132,13 @@ def write_comparison(predictions_path: str | Path, folder: str | Path) -> pd.Dat
     return comparison
 
 
+def _by_strategy(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {
+        str(strategy): rows.set_index("subject_id").sort_index()
+        for strategy, rows in predictions.groupby("strategy", sort=False)
+    }
+
+
 def _row(strategy: str, tables: dict[str, pd.DataFrame]) -> dict[str, float | int]:
     table = tables[strategy]
     area = auroc_interval(table["label"], table["probability"])
@@ -119,53 +162,6 @@ def _row(strategy: str, tables: dict[str, pd.DataFrame]) -> dict[str, float | in
     }
 
 
-def _check(predictions: pd.DataFrame) -> None:
-    absent = [name for name in REQUIRED if name not in predictions.columns]
-    if absent:
-        raise KeyError(f"predictions need the columns {list(REQUIRED)}, however: {absent} are absent")
-    if predictions.empty:
-        raise ValueError(f"predictions need at least one row, however: {len(predictions)}: evaluate the bundle first")
-    empty = predictions[list(REQUIRED)].isna().sum()
-    if empty.any():
-        found = ", ".join(f"{count} in {name}" for name, count in empty.items() if count)
-        raise ValueError(
-            f"predictions must not have empty cells, however: {found}: predict or leave out these subjects"
-        )
-    for name, rule, holds in (
-        ("label", "0 or 1", predictions["label"].isin([0, 1])),
-        ("probability", "between 0 and 1", predictions["probability"].between(0, 1)),
-    ):
-        if not holds.all():
-            first = predictions[~holds].iloc[0]
-            raise ValueError(
-                f"a {name} must be {rule}, however: it is not in {(~holds).sum()} rows, first {first[name]} for "
-                f"pattern {first['pattern']!r}, strategy {first['strategy']!r}: repair the labels or the prediction"
-            )
-    n_repeated = int(predictions.duplicated(["subject_id", "pattern", "strategy"]).sum())
-    if n_repeated:
-        raise ValueError(
-            f"a subject may occur once in a pattern and strategy, however: {n_repeated} rows repeat one: "
-            "keep a single run in the file"
-        )
-
-
-def _check_paired(pattern: str, tables: dict[str, pd.DataFrame]) -> None:
-    first, reference = next(iter(tables.items()))
-    for strategy, table in tables.items():
-        if not table.index.equals(reference.index):
-            n_alone = len(table.index.symmetric_difference(reference.index))
-            raise ValueError(
-                f"strategies are compared on the same subjects, however: {n_alone} subjects of pattern {pattern!r} "
-                f"are in only one of {first!r} and {strategy!r}: predict all subjects with every strategy"
-            )
-        n_differ = int((table["label"] != reference["label"]).sum())
-        if n_differ:
-            raise ValueError(
-                f"a subject has one label, however: {n_differ} subjects of pattern {pattern!r} have another under "
-                f"{strategy!r} than under {first!r}: evaluate all strategies on one label table"
-            )
-
-
 def _as_text(comparison: pd.DataFrame) -> str:
     def interval(row: pd.Series, name: str, sign: str) -> str:
         """Show an estimate with its interval."""
@@ -186,6 +182,7 @@ def _as_text(comparison: pd.DataFrame) -> str:
             "not as fuse_all": comparison["share_not_fuse_all"].map(number),
             "gain over discard (95 % CI)": comparison.apply(interval, axis=1, name="difference", sign="+"),
             "p": comparison["p_value"].map(number),
+            "p (Holm)": comparison["p_holm"].map(number),
         }
     )
     return text.to_string(index=False) + "\n"

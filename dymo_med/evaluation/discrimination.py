@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
 
-__all__ = ["Estimate", "PairedDifference", "auroc_interval", "paired_auroc_test"]
+from dymo_med.evaluation.inputs import as_classes, as_scores
+
+__all__ = ["Estimate", "PairedDifference", "auroc_interval", "delong", "paired_auroc_test"]
 
 FloatArray = NDArray[np.float64]
 
@@ -66,6 +68,7 @@ def auroc_interval(label: ArrayLike, score: ArrayLike, level: float = 0.95) -> E
     Args:
         label: (N,) 0 or 1; 1 is the positive class.
         score: (N,) higher for the positive class; ties count one half. Probabilities and logits give the same area.
+            With (S, N), such as predictions under S draws of simulated gaps, the result is the mean area.
         level: Confidence level in (0, 1).
 
     Returns:
@@ -83,12 +86,14 @@ def auroc_interval(label: ArrayLike, score: ArrayLike, level: float = 0.95) -> E
         >>> round(estimate.value, 3), estimate.n, estimate.n_positive
         (0.833, 5, 2)
     """
-    is_positive, scores = _checked(label, {"score": score}, level)
+    _check_level(level)
+    is_positive = as_classes(label)
+    scores = np.atleast_2d(as_scores("score", score, len(is_positive)))
     n, n_positive = len(is_positive), int(is_positive.sum())
     if not _has_both_classes(is_positive):
         return Estimate(np.nan, np.nan, np.nan, n, n_positive)
-    areas, covariance = _delong(is_positive, scores)
-    area, variance = float(areas[0]), float(covariance[0, 0])
+    areas, covariance = delong(is_positive, scores)
+    area, variance = float(areas.mean()), float(covariance.mean())
     if not 0 < area < 1 or np.isnan(variance):
         return Estimate(area, np.nan, np.nan, n, n_positive)
     half = norm.ppf(0.5 + level / 2) * np.sqrt(variance) / (area * (1 - area))
@@ -106,8 +111,8 @@ def paired_auroc_test(
 
     Args:
         label: (N,) 0 or 1; 1 is the positive class.
-        score_a: (N,) first score.
-        score_b: (N,) second score, subjects in the same order.
+        score_a: (N,) first score, or (S, N) for the mean area of S scores.
+        score_b: (N,) or (S, N) second score, subjects in the same order.
         level: Confidence level in (0, 1).
 
     Returns:
@@ -124,13 +129,17 @@ def paired_auroc_test(
         >>> result.difference, result.p_value
         (0.0, 1.0)
     """
-    is_positive, scores = _checked(label, {"score_a": score_a, "score_b": score_b}, level)
+    _check_level(level)
+    is_positive = as_classes(label)
+    first = np.atleast_2d(as_scores("score_a", score_a, len(is_positive)))
+    second = np.atleast_2d(as_scores("score_b", score_b, len(is_positive)))
     if not _has_both_classes(is_positive):
         return PairedDifference(np.nan, np.nan, np.nan, np.nan)
-    areas, covariance = _delong(is_positive, scores)
-    difference = float(areas[0] - areas[1])
-    error = float(np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0)))
-    if error < 1e-12 and difference == 0:  # zero but for rounding
+    areas, covariance = delong(is_positive, np.concatenate([first, second]))
+    contrast = np.repeat([1 / len(first), -1 / len(second)], [len(first), len(second)])
+    difference = float(contrast @ areas)
+    error = float(np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
+    if error < 1e-12 and abs(difference) < 1e-15:  # zero but for rounding
         return PairedDifference(0.0, 0.0, 0.0, 1.0)
     if error < 1e-12 or np.isnan(error):
         return PairedDifference(difference, np.nan, np.nan, np.nan)
@@ -139,8 +148,25 @@ def paired_auroc_test(
     return PairedDifference(difference, difference - half, difference + half, p_value)
 
 
-def _delong(is_positive: NDArray[np.bool_], scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Give areas (R,) and their covariance (R, R) for scores (R, N); nan covariance for a class of one."""
+def delong(is_positive: NDArray[np.bool_], scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give the areas of several scores of the same subjects, and their covariance.
+
+    Args:
+        is_positive: (N,) class of every subject, both present.
+        scores: (R, N) higher for the positive class.
+
+    Returns:
+        Areas (R,) and covariance (R, R), which is nan for a class of one subject.
+
+    Source:
+        DeLong, DeLong and Clarke-Pearson, Biometrics 1988;44:837-845; by midranks: Sun and Xu, IEEE Signal Processing
+        Letters 2014;21:1389-1393.
+
+    Example:
+        >>> areas, _ = delong(np.array([True, False, True]), np.array([[3.0, 1.0, 2.0], [1.0, 2.0, 2.0]]))
+        >>> areas.tolist()
+        [1.0, 0.25]
+    """
     positive, negative = scores[:, is_positive], scores[:, ~is_positive]
     n_positive, n_negative = positive.shape[1], negative.shape[1]
     rank_all = rankdata(np.concatenate([positive, negative], axis=1), axis=1)
@@ -166,26 +192,6 @@ def _has_both_classes(is_positive: NDArray[np.bool_]) -> bool:
     return False
 
 
-def _checked(
-    label: ArrayLike, named_scores: dict[str, ArrayLike], level: float
-) -> tuple[NDArray[np.bool_], FloatArray]:
+def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, both excluded, however: level={level!r}")
-    labels = np.asarray(label)
-    if labels.ndim != 1:
-        raise ValueError(f"label must have shape (N,), however: label.shape={labels.shape}")
-    strange = [str(value) for value in np.unique(labels) if value not in (0, 1)]
-    if strange:
-        raise ValueError(f"labels must be 0 or 1, however: label also holds {', '.join(strange[:5])}")
-    scores = []
-    for name, values in named_scores.items():
-        score = np.asarray(values, dtype=np.float64)
-        if score.shape != labels.shape:
-            raise ValueError(f"{name} must have one value a label, however: {score.shape} for {labels.shape} labels")
-        n_nan = int(np.isnan(score).sum())
-        if n_nan:
-            raise ValueError(
-                f"{name} must not be nan, however: {n_nan} of {len(score)} are: predict or leave out these subjects"
-            )
-        scores.append(score)
-    return labels == 1, np.stack(scores)

@@ -1,5 +1,6 @@
 """Simulated gaps: which cells of a table are hidden from the models, by pattern and rate."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from dymo_med.utils.checks import as_choice, check_fraction
 
-__all__ = ["MissingPattern", "SimulatedMissing", "sample_missing"]
+__all__ = ["MissingPattern", "SimulatedMissing", "sample_missing", "sample_missing_of"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -22,17 +23,19 @@ class MissingPattern(StrEnum):
     columns for everybody: the first ``floor(rate * F)`` of one permutation, 22 of 75 at 0.3. ``BLOCK`` families of
     columns that are lost together, as real gaps are (a device, a questionnaire): each family in each row with
     probability ``rate``. ``TABLE`` whole rows: each with probability ``rate``. With rate 1 the last two hide every
-    named family and every row.
+    named family and every row. ``RANKED`` the first ``floor(rate * F)`` columns of a given order, such as the most or
+    the least important ones: no draw at all.
 
     Example:
         >>> [pattern.value for pattern in MissingPattern]
-        ['value', 'column', 'block', 'table']
+        ['value', 'column', 'block', 'table', 'ranked']
     """
 
     VALUE = "value"
     COLUMN = "column"
     BLOCK = "block"
     TABLE = "table"
+    RANKED = "ranked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ def sample_missing(
     rate: float,
     rng: np.random.Generator,
     families: Mapping[str, Sequence[int]] | None = None,
+    order: Sequence[int] | None = None,
 ) -> SimulatedMissing:
     """Hide more cells of a table; what is absent already stays absent.
 
@@ -75,13 +79,15 @@ def sample_missing(
         rate: Requested missing rate in [0, 1].
         rng: Source of every draw.
         families: Pattern ``block`` only: column indices by family name.
+        order: Pattern ``ranked`` only: all F column indices, the first to be hidden first.
 
     Returns:
         The mask and the rate that was reached.
 
     Raises:
         TypeError: ``missing`` is not boolean.
-        ValueError: ``missing`` is not a matrix, the rate is out of range, or families and pattern do not fit together.
+        ValueError: ``missing`` is not a matrix, the rate is out of range, or families, order and pattern do not fit
+            together.
 
     Example:
         >>> import numpy as np
@@ -99,17 +105,70 @@ def sample_missing(
         raise ValueError(
             f"families belong to pattern 'block' and to no other, however: pattern={chosen.value!r}, families={given}"
         )
+    if (order is not None) != (chosen is MissingPattern.RANKED):
+        given = "none" if order is None else f"{len(order)} columns"
+        raise ValueError(
+            f"an order belongs to pattern 'ranked' and to no other, however: pattern={chosen.value!r}, order={given}"
+        )
     if chosen is MissingPattern.VALUE:
         hidden = _value_cells(missing, rate, rng)
     elif chosen is MissingPattern.COLUMN:
         hidden = _columns(missing, rate, rng)
     elif chosen is MissingPattern.BLOCK:
         hidden = _blocks(missing, rate, rng, families or {})
+    elif chosen is MissingPattern.RANKED:
+        hidden = _first_columns(missing, rate, order or [])
     else:
         hidden = _rows(missing, rate, rng)
     observed = int((~missing).sum())
     newly = int((hidden & ~missing).sum())
     return SimulatedMissing(missing | hidden, rate, newly / observed if observed else math.nan)
+
+
+def sample_missing_of(
+    subject_id: str,
+    missing: BoolArray,
+    *,
+    key: str,
+    pattern: MissingPattern | str,
+    rate: float,
+    seed: int,
+    families: Mapping[str, Sequence[int]] | None = None,
+    order: Sequence[int] | None = None,
+) -> BoolArray:
+    """Hide more of one subject's table, or a whole modality; the same subject always loses the same parts.
+
+    The draw depends on seed, key and subject alone, for pattern ``column`` on seed and key.
+
+    Args:
+        subject_id: Pseudonym.
+        missing: (F,) bool of a table, or () of a whole modality, True = absent.
+        key: Name of the modality: draws of two modalities are independent.
+        pattern: See :class:`MissingPattern`.
+        rate: Requested missing rate in [0, 1].
+        seed: Another seed is another draw.
+        families: As for :func:`sample_missing`.
+        order: As for :func:`sample_missing`.
+
+    Returns:
+        Mask of the same shape.
+
+    Raises:
+        TypeError: ``missing`` is not boolean.
+        ValueError: as for :func:`sample_missing`.
+
+    Example:
+        >>> none = np.zeros(8, dtype=bool)
+        >>> int(sample_missing_of("s1", none, key="table", pattern="value", rate=0.5, seed=1).sum())
+        4
+    """
+    everybody = as_choice("pattern", pattern, MissingPattern) is MissingPattern.COLUMN
+    text = f"{seed}\n{key}\n{'' if everybody else subject_id}"
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
+    sampled = sample_missing(
+        missing.reshape(1, -1), pattern=pattern, rate=rate, rng=rng, families=families, order=order
+    )
+    return sampled.missing.reshape(missing.shape)
 
 
 def _value_cells(missing: BoolArray, rate: float, rng: np.random.Generator) -> BoolArray:
@@ -121,10 +180,19 @@ def _value_cells(missing: BoolArray, rate: float, rng: np.random.Generator) -> B
 
 
 def _columns(missing: BoolArray, rate: float, rng: np.random.Generator) -> BoolArray:
+    return _first_columns(missing, rate, rng.permutation(missing.shape[1]).tolist())
+
+
+def _first_columns(missing: BoolArray, rate: float, order: Sequence[int]) -> BoolArray:
     n_columns = missing.shape[1]
+    if sorted(order) != list(range(n_columns)):
+        raise ValueError(
+            f"an order must name each column from 0 to {n_columns - 1} once, however: {len(set(order))} different of "
+            f"{len(order)}: take it from the permutation importance of the same table"
+        )
     n_hidden = math.floor(rate * n_columns + 1e-9)  # 0.29 * 100 is 28.999...
     hidden = np.zeros_like(missing)
-    hidden[:, rng.permutation(n_columns)[:n_hidden]] = True
+    hidden[:, list(order)[:n_hidden]] = True
     return hidden
 
 

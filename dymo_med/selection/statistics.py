@@ -1,5 +1,8 @@
 """Class statistics of the metric space, for every subset of modalities (METHOD section 4)."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 
 from dymo_med.missingness.subsets import enumerate_subsets
@@ -60,6 +63,9 @@ class ClassStatistics(torch.nn.Module):
         - ``prototypes``: (S, K, D), mean feature of class k when subset s is fused
         - ``std``: (S, K), root mean square distance to that prototype (``1 - z.c`` or ``||z - c||``)
         - ``overall``: (K, D), mean of the prototypes over subsets
+        - ``prevalence``: (K,), share of each class among the training subjects; nan = unknown
+        - ``learned_prevalence``: (K,), the same as the loss met it, after class weights or a balanced subset: that to
+          which predicted probabilities refer; nan = unknown
 
     Example:
         >>> statistics = ClassStatistics(2, 3, 4, Metric.COSINE)
@@ -70,6 +76,8 @@ class ClassStatistics(torch.nn.Module):
     prototypes: torch.Tensor
     std: torch.Tensor
     overall: torch.Tensor
+    prevalence: torch.Tensor
+    learned_prevalence: torch.Tensor
     is_fitted: torch.Tensor
 
     def __init__(self, n_modalities: int, n_classes: int, embedding_dim: int, metric: Metric) -> None:
@@ -82,6 +90,8 @@ class ClassStatistics(torch.nn.Module):
         self.register_buffer("prototypes", torch.zeros(n_subsets, n_classes, embedding_dim))
         self.register_buffer("std", torch.zeros(n_subsets, n_classes))
         self.register_buffer("overall", torch.zeros(n_classes, embedding_dim))
+        for name in ("prevalence", "learned_prevalence"):
+            self.register_buffer(name, torch.full((n_classes,), torch.nan))
         self.register_buffer("is_fitted", torch.zeros((), dtype=torch.bool))
 
     def new_moments(self) -> ClassMoments:
@@ -114,6 +124,26 @@ class ClassStatistics(torch.nn.Module):
         self.std.copy_(square.clamp_min(0).sqrt())
         self.overall.copy_(mean.mean(0))
         self.is_fitted.fill_(True)
+
+    def set_prevalence(self, prevalence: Sequence[float], learned_prevalence: Sequence[float]) -> None:
+        """Record how frequent the classes were in training.
+
+        Args:
+            prevalence: Share of each class among the training subjects, K fractions that add up to 1.
+            learned_prevalence: The same as the loss met it.
+
+        Raises:
+            ValueError: the shares are not those of the K classes.
+        """
+        given = {"prevalence": prevalence, "learned_prevalence": learned_prevalence}
+        for name, shares in given.items():
+            if len(shares) != len(self.overall) or min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-4):
+                raise ValueError(
+                    f"{name} must be {len(self.overall)} shares that add up to 1, however: {list(shares)}; give that "
+                    "of every class"
+                )
+        for name, shares in given.items():
+            getattr(self, name).copy_(torch.tensor(shares))
 
     def check_fitted(self) -> None:
         """Refuse to be used before :meth:`fit`.

@@ -23,6 +23,7 @@ def select(
     strategy: Strategy = Strategy.GREEDY,
     ics_weight: ICSWeight = ICSWeight.LOG_RATIO,
     temperature: float = 0.1,
+    threshold: float | torch.Tensor = 0.0,
 ) -> Selection:
     """Decide per sample which proposals to fuse, and predict with them.
 
@@ -36,15 +37,18 @@ def select(
         strategy: Which proposals to fuse.
         ics_weight: Form of the weight by intra-class similarity.
         temperature: Softmax temperature of the confidence; 0.1 in the paper.
+        threshold: Reward above which a candidate is fused, one for all samples or (B,); 0 in the paper, infinite for
+            nothing, minus infinite for everything.
 
     Returns:
         Prediction of the final state with its trace.
 
     Raises:
         RuntimeError: the statistics are not fitted and the strategy needs them.
-        ValueError: ``temperature`` is not positive.
+        ValueError: ``temperature`` is not positive, or ``threshold`` is nan or of another shape.
     """
     check_positive("temperature", temperature)
+    limit = _limits(threshold, bank)
     everyone = torch.arange(bank.batch_size, device=bank.complete.device)
     state = bank.complete.new_zeros(bank.complete.shape, dtype=torch.int64)
     if strategy in (Strategy.DISCARD, Strategy.FUSE_ALL):
@@ -55,7 +59,7 @@ def select(
 
     statistics.check_fitted()
     fused = fuse(bank.tokens(everyone, state))
-    search = _Search(fuse, bank, statistics, ics_weight, temperature, state, bank.complete, bank.open, fused)
+    search = _Search(fuse, bank, statistics, ics_weight, temperature, limit, state, bank.complete, bank.open, fused)
     steps: list[SelectionStep] = []
     rounds = len(bank.modalities) if strategy is Strategy.GREEDY else 1
     for _ in range(rounds):
@@ -63,7 +67,7 @@ def select(
             break
         step, outcome = search.evaluate()
         per_modality = strategy is Strategy.SIMULTANEOUS
-        accepted = _best_positive(step.reward, bank, per_modality=per_modality)
+        accepted = _best_above(limit, step.reward, bank, per_modality=per_modality)
         steps.append(replace(step, accepted=accepted))
         search = search.advanced(step.reward, accepted, outcome, fuse_again=per_modality)
     return Selection(search.fused.logits, search.fused.embedding, _trace(bank, search.state, tuple(steps)))
@@ -78,6 +82,7 @@ class _Search:
     statistics: ClassStatistics
     form: ICSWeight
     temperature: float
+    limit: torch.Tensor  # (B, 1) reward above which a candidate is fused
     state: torch.Tensor  # (B, M) chosen variant
     members: torch.Tensor  # (B, M) True = the modality counts as present for the class statistics
     open: torch.Tensor  # (B, C) True = candidate still to be considered
@@ -120,12 +125,12 @@ class _Search:
         return step, Fused(spread(after.logits), spread(after.embedding))
 
     def advanced(self, gain: torch.Tensor, accepted: torch.Tensor, outcome: Fused, *, fuse_again: bool) -> "_Search":
-        """Take the accepted candidates over, reject negative ones for good, finish samples that accepted nothing."""
+        """Take the accepted candidates over, reject those below the limit for good, finish who accepted nothing."""
         modality, variant = self.bank.candidate_modality, self.bank.candidate_variant
         chosen = torch.zeros_like(self.state).index_add_(1, modality, accepted * variant)
         state = torch.where(chosen > 0, chosen, self.state)
         members = self.members | (chosen > 0)
-        still_open = self.open & ~(gain < 0) & ~members[:, modality] & accepted.any(1, keepdim=True)
+        still_open = self.open & ~(gain < self.limit) & ~members[:, modality] & accepted.any(1, keepdim=True)
         if fuse_again:
             everyone = torch.arange(len(state), device=state.device)
             fused = self.fuse(self.bank.tokens(everyone, state))
@@ -166,17 +171,26 @@ def _taken(current: torch.Tensor, outcome: torch.Tensor, accepted: torch.Tensor)
     return torch.where(accepted.any(1, keepdim=True), picked, current)
 
 
-def _best_positive(gain: torch.Tensor, bank: TokenBank, *, per_modality: bool) -> torch.Tensor:
-    """Mark the candidate of highest positive reward, of all or of each modality; ties go to the first in order."""
+def _best_above(limit: torch.Tensor, gain: torch.Tensor, bank: TokenBank, *, per_modality: bool) -> torch.Tensor:
+    """Mark the candidate of highest reward above the limit, of all or of each modality; ties go to the first."""
     accepted = torch.zeros_like(gain, dtype=torch.bool)
     modality = bank.candidate_modality
     groups = [modality == m for m in range(len(bank.modalities))] if per_modality else [torch.ones_like(modality) > 0]
     for group in groups:
-        competing = torch.where(group & (gain > 0), gain, -torch.inf)
+        competing = torch.where(group & (gain > limit), gain, -torch.inf)
         best = competing.amax(1, keepdim=True)
-        is_best = (competing == best) & (best > 0)
+        is_best = (competing == best) & (best > limit)
         accepted |= is_best & (is_best.cumsum(1) == 1)
     return accepted
+
+
+def _limits(threshold: float | torch.Tensor, bank: TokenBank) -> torch.Tensor:
+    """Give the reward above which a candidate is fused, (B, 1) or for all samples (1, 1)."""
+    limit = torch.as_tensor(threshold, dtype=torch.float64)
+    if limit.shape not in ((), (bank.batch_size,)) or bool(limit.isnan().any()):
+        found = f"threshold={threshold!r}" if limit.numel() == 1 else f"threshold.shape={tuple(limit.shape)}"
+        raise ValueError(f"threshold must be one number or {bank.batch_size}, never nan, however: {found}")
+    return limit.reshape(-1, 1).to(bank.complete.device)
 
 
 def _fuse_first_available(bank: TokenBank) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """What selection works on: tokens of modalities, their fusion, and banks of token variants."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,9 @@ class Fused:
 
     logits: torch.Tensor
     embedding: torch.Tensor
+
+
+torch.export.register_dataclass(Fused)  # lets parallel training find the tensors in it
 
 
 Fuse = Callable[[Mapping[str, Tokens]], Fused]
@@ -116,6 +120,20 @@ class TokenBank:
     def batch_size(self) -> int:
         """Number of samples B."""
         return len(self.complete)
+
+    def only(self, names: Collection[str]) -> "TokenBank":
+        """Give a bank of the same tokens with the proposals of some recoveries only; nothing is copied.
+
+        Args:
+            names: Names of the recoveries to keep.
+        """
+        kept = [column for column, name in enumerate(self.candidate_names) if name in names]
+        bank = copy(self)
+        bank.candidates = tuple(self.candidates[column] for column in kept)
+        bank.candidate_names = tuple(self.candidate_names[column] for column in kept)
+        bank.candidate_modality, bank.candidate_variant = self.candidate_modality[kept], self.candidate_variant[kept]
+        bank.open = self.open[:, kept]
+        return bank
 
     def tokens(self, rows: torch.Tensor, state: torch.Tensor) -> dict[str, Tokens]:
         """Collect the tokens of states.

@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
 
-from dymo_med.evaluation.comparison import compare_strategies, write_comparison
+from dymo_med.evaluation.comparison import compare_pairs, compare_strategies, write_comparison
 from dymo_med.evaluation.discrimination import auroc_interval, paired_auroc_test
 
 STRATEGIES = ("discard", "fuse_all", "greedy")
@@ -133,3 +134,38 @@ def change(predictions, column, value, row=0):
 def test_refusals(predictions, spoil, error, text):
     with pytest.raises(error, match=text):
         compare_strategies(spoil(predictions))
+
+
+def test_p_values_are_adjusted_for_the_whole_table(predictions):
+    table = compare_strategies(predictions)
+    made = table["p_value"].notna()
+    assert made.sum() == 4
+    expected = multipletests(table.loc[made, "p_value"], method="holm")[1]
+    np.testing.assert_allclose(table.loc[made, "p_holm"], expected)
+    assert table.loc[~made, "p_holm"].isna().all()
+
+
+def test_every_pair_is_compared_once(predictions):
+    pairs = compare_pairs(predictions)
+    assert len(pairs) == 2 * 3
+    row = pairs.query("pattern == 'half table' and strategy_a == 'fuse_all' and strategy_b == 'greedy'").iloc[0]
+    tables = {
+        name: predictions.query("pattern == 'half table' and strategy == @name").sort_values("subject_id")
+        for name in ("fuse_all", "greedy")
+    }
+    expected = paired_auroc_test(
+        tables["greedy"]["label"], tables["fuse_all"]["probability"], tables["greedy"]["probability"]
+    )
+    assert row[["n", "difference", "low", "high", "p_value"]].tolist() == [
+        N,
+        expected.difference,
+        expected.low,
+        expected.high,
+        expected.p_value,
+    ]
+    np.testing.assert_allclose(pairs["p_holm"], multipletests(pairs["p_value"], method="holm")[1])
+
+
+def test_pairs_need_the_same_subjects(predictions):
+    with pytest.raises(ValueError, match="compared on the same subjects, however: 1 subjects of pattern 'no table'"):
+        compare_pairs(predictions.iloc[1:])

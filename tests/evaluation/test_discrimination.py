@@ -7,6 +7,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from dymo_med.evaluation.discrimination import auroc_interval, paired_auroc_test
+from tests.evaluation.cases import LABEL, LOG_ODDS, OTHER_LOG_ODDS
 
 
 def draw(n, seed, shift=1.0, ties=False):
@@ -177,3 +178,33 @@ def test_refusals(label, score, level, text):
 def test_paired_refusal_names_the_score():
     with pytest.raises(ValueError, match="score_b must not be nan, however: 1 of 2"):
         paired_auroc_test([0, 1], [0.1, 0.2], [0.1, np.nan])
+
+
+def test_equals_proc_of_r():
+    """Variance, test and interval of pROC 1.18 (R 4.2): ci.auc and roc.test, method "delong"."""
+    estimate = auroc_interval(LABEL, LOG_ODDS)
+    assert estimate.value == pytest.approx(0.729101194, abs=5e-10)
+    half = norm.ppf(0.975) * math.sqrt(0.00343515135) / (estimate.value * (1 - estimate.value))
+    assert logit(estimate.high) - logit(estimate.value) == pytest.approx(half, rel=1e-8)
+    result = paired_auroc_test(LABEL, LOG_ODDS, OTHER_LOG_ODDS)
+    assert result.difference == pytest.approx(0.729101194 - 0.703959774, abs=1e-9)
+    assert (result.low, result.high) == (pytest.approx(-0.0732898881), pytest.approx(0.1235727291))
+    assert result.p_value == pytest.approx(0.616641466, abs=5e-10)
+
+
+def test_repeated_scores_give_the_mean_area():
+    label, a, b = draw(90, 3)
+    _, c, d = draw(90, 3, shift=0.5)
+    areas, covariance = components(label, [a, b, c, d])
+    estimate = auroc_interval(label, [a, b])
+    assert estimate.value == pytest.approx((areas[0] + areas[1]) / 2, abs=1e-12)
+    contrast = np.array([0.5, 0.5, 0, 0])
+    half = norm.ppf(0.975) * math.sqrt(contrast @ covariance @ contrast) / (estimate.value * (1 - estimate.value))
+    assert logit(estimate.high) - logit(estimate.value) == pytest.approx(half, rel=1e-8)
+    result = paired_auroc_test(label, [a, b], [c, d])
+    contrast = np.array([0.5, 0.5, -0.5, -0.5])
+    assert result.difference == pytest.approx(contrast @ areas, abs=1e-12)
+    error = math.sqrt(contrast @ covariance @ contrast)
+    assert result.p_value == pytest.approx(math.erfc(abs(result.difference) / error / math.sqrt(2)), abs=1e-9)
+    once = auroc_interval(label, a)
+    assert auroc_interval(label, [a, a, a]).low == pytest.approx(once.low, abs=1e-12)  # copies add nothing

@@ -3,10 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from dymo_med.missingness.patterns import MissingPattern, sample_missing
+from dymo_med.missingness.patterns import MissingPattern, sample_missing, sample_missing_of
 
 RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 FAMILIES = {"mri": [0, 1, 2, 3], "pulse": [10, 12]}
+ORDER = list(range(74, -1, -1))
 
 
 @pytest.fixture
@@ -15,8 +16,8 @@ def gaps():
 
 
 def sample(missing, pattern, rate, seed=0):
-    families = FAMILIES if pattern == "block" else None
-    return sample_missing(missing, pattern=pattern, rate=rate, rng=np.random.default_rng(seed), families=families)
+    options = {"families": FAMILIES} if pattern == "block" else {"order": ORDER} if pattern == "ranked" else {}
+    return sample_missing(missing, pattern=pattern, rate=rate, rng=np.random.default_rng(seed), **options)
 
 
 @pytest.mark.parametrize("pattern", list(MissingPattern))
@@ -38,7 +39,8 @@ def test_masks_are_nested_across_rates_and_repeatable(gaps, pattern):
     for smaller, larger in itertools.pairwise(masks):
         assert larger[smaller].all()
     assert (masks[3] == sample(gaps, pattern, RATES[3]).missing).all()
-    assert (masks[3] != sample(gaps, pattern, RATES[3], seed=1).missing).any()
+    another = sample(gaps, pattern, RATES[3], seed=1).missing
+    assert (masks[3] != another).any() == (pattern is not MissingPattern.RANKED)  # which draws nothing
     assert (masks[0] == gaps).all()
 
 
@@ -97,6 +99,9 @@ def test_nothing_observed_has_no_real_rate():
         ({"pattern": "block"}, ValueError, "families belong to pattern 'block'.*pattern='block', families=none"),
         ({"families": {"mri": [0]}}, ValueError, "families belong.*pattern='value', families=.'mri'"),
         ({"pattern": "block", "families": {"mri": [1, 9]}}, ValueError, r"from 0 to 2.*family 'mri' has \[9\]"),
+        ({"pattern": "ranked"}, ValueError, "an order belongs to pattern 'ranked'.*pattern='ranked', order=none"),
+        ({"order": [0, 1, 2]}, ValueError, "an order belongs to.*pattern='value', order=3 columns"),
+        ({"pattern": "ranked", "order": [0, 1, 1]}, ValueError, "from 0 to 2 once, however: 2 different of 3"),
         ({"pattern": "block", "families": {"mri": []}}, ValueError, "family 'mri' has no column"),
     ],
 )
@@ -104,3 +109,27 @@ def test_refusals(change, error, text):
     arguments = {"missing": np.zeros((2, 3), dtype=bool), "pattern": "value", "rate": 0.5, **change}
     with pytest.raises(error, match=text):
         sample_missing(arguments.pop("missing"), rng=np.random.default_rng(0), **arguments)
+
+
+def test_ranked_hides_the_first_columns_of_the_order():
+    none = np.zeros((3, 10), dtype=bool)
+    order = [4, 2, 9, 0, 1, 3, 5, 6, 7, 8]
+    result = sample_missing(none, pattern="ranked", rate=0.3, rng=np.random.default_rng(0), order=order)
+    assert np.flatnonzero(result.missing[0]).tolist() == [2, 4, 9]
+    assert (result.missing == result.missing[0]).all()
+
+
+def test_a_subject_always_loses_the_same_parts():
+    none = np.zeros(60, dtype=bool)
+
+    def hidden(subject, pattern="value", key="table", seed=0):
+        return sample_missing_of(subject, none, key=key, pattern=pattern, rate=0.5, seed=seed)
+
+    assert (hidden("a") == hidden("a")).all()
+    assert (hidden("a") != hidden("b")).any()
+    assert (hidden("a") != hidden("a", seed=1)).any()
+    assert (hidden("a") != hidden("a", key="labs")).any()
+    assert (hidden("a", "column") == hidden("b", "column")).all()
+    whole = sample_missing_of("a", np.array(False), key="image", pattern="table", rate=1.0, seed=0)
+    assert whole.shape == ()
+    assert whole

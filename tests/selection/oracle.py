@@ -159,6 +159,7 @@ def select_one(
     ics_weight: str,
     metric: str,
     temperature: float = 0.1,
+    threshold: float = 0.0,
 ) -> OracleResult:
     """Select for one sample; ``candidates`` maps (modality, variant >= 1) of *available* proposals to their tokens."""
     n_modalities = len(observed_state.tokens)
@@ -194,7 +195,7 @@ def select_one(
         winner = None
         for candidate in sorted(rewards):  # lowest modality, then lowest variant, first: a later tie does not win
             reward = rewards[candidate]
-            if reward > 0 and (winner is None or reward > rewards[winner]):
+            if reward > threshold and (winner is None or reward > rewards[winner]):
                 winner = candidate
         return winner
 
@@ -218,7 +219,7 @@ def select_one(
                 break
             step = evaluate(chosen, pool)
             steps.append(step)
-            pool = [c for c in pool if not step.rewards[c] < 0]  # nan and 0 stay
+            pool = [c for c in pool if not step.rewards[c] < threshold]  # nan and the threshold itself stay
             winner = best(step.rewards)
             if winner is None:
                 break

@@ -82,6 +82,41 @@ def test_class_without_samples_is_refused_with_its_subset():
         statistics.fit(moments)
 
 
+@pytest.mark.parametrize("metric", list(Metric))
+def test_frequency_of_a_class_does_not_move_the_statistics(metric):
+    z, label = embeddings(2, metric)
+    fitted = []
+    for repeats in (1, 5):
+        statistics = ClassStatistics(2, 3, 6, metric)
+        moments = statistics.new_moments()
+        rows = torch.cat([torch.arange(60), *[(label == 1).nonzero().flatten()] * (repeats - 1)])
+        for subset in range(3):
+            moments.update(subset, z[subset][rows], label[rows])
+        statistics.fit(moments)
+        fitted.append(statistics)
+    for name in ("prototypes", "std", "overall"):
+        torch.testing.assert_close(getattr(fitted[0], name), getattr(fitted[1], name), rtol=1e-6, atol=1e-6)
+
+
+def test_prevalence_is_unknown_until_it_is_set_and_travels():
+    statistics = ClassStatistics(2, 3, 6, Metric.COSINE)
+    assert statistics.prevalence.isnan().all()
+    assert statistics.learned_prevalence.isnan().all()
+    statistics.set_prevalence([0.5, 0.25, 0.25], [1 / 3] * 3)
+    other = ClassStatistics(2, 3, 6, Metric.COSINE)
+    other.load_state_dict(statistics.state_dict())
+    assert other.prevalence.tolist() == [0.5, 0.25, 0.25]
+    assert other.learned_prevalence.tolist() == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.5, 0.6, -0.1], [0.5, 0.2, 0.2], [0.5, math.nan, 0.5]])
+def test_prevalence_must_be_shares_of_all_classes(shares):
+    statistics = ClassStatistics(2, 3, 6, Metric.COSINE)
+    with pytest.raises(ValueError, match=r"learned_prevalence must be 3 shares that add up to 1, however: \[0.5, "):
+        statistics.set_prevalence([0.5, 0.25, 0.25], shares)
+    assert statistics.prevalence.isnan().all()
+
+
 def test_distances_by_hand():
     z, c = torch.tensor([[0.6, 0.8]]), torch.tensor([[0.0, 0.5], [1.0, 0.0]])
     torch.testing.assert_close(class_scores(z, c, Metric.COSINE), torch.tensor([[0.4, 0.6]]))

@@ -216,3 +216,50 @@ def test_bad_arguments_are_refused():
         TokenBank(observed, {"modality0": {"tip": wrong}}, {"modality0": {"tip": torch.ones(BATCH, dtype=torch.bool)}})
     with pytest.raises(TypeError, match="missing tokens of a must be boolean"):
         TokenBank({"a": Tokens(torch.zeros(1, 1, 1), torch.zeros(1, 1))})
+
+
+@pytest.mark.parametrize("strategy", [Strategy.GREEDY, Strategy.SIMULTANEOUS])
+@pytest.mark.parametrize("threshold", [-torch.inf, -0.1, 0.03, 0.1, torch.inf])
+def test_a_threshold_on_the_reward_equals_the_slow_implementation(strategy, threshold):
+    metric = Metric.COSINE
+    case = make_case(4, metric, seed=28)
+    fuse = ToyFusion(4, metric)
+    options = {"strategy": strategy, "ics_weight": ICSWeight.RATIO}
+    found = select(fuse, TokenBank(*case[:3]), case[3], threshold=threshold, **options)
+    for row in range(BATCH):
+        want = ask_oracle(fuse, case, row, metric=metric.value, threshold=threshold, **options)
+        assert found.trace.variants[row].tolist() == [want.chosen[m] for m in range(4)]
+        np.testing.assert_allclose(found.logits[row], want.logits, atol=1e-9)
+
+
+def test_thresholds_differ_between_samples():
+    case = make_case(4, Metric.COSINE, seed=28)
+    fuse, bank = ToyFusion(4, Metric.COSINE), TokenBank(*case[:3])
+    limits = torch.tensor([-torch.inf, -0.1, 0.0, 0.05, torch.inf])
+    row_limits = limits[torch.arange(BATCH) % 5]
+    mixed = select(fuse, bank, case[3], threshold=row_limits)
+    for number, limit in enumerate(limits.tolist()):
+        rows = torch.arange(BATCH) % 5 == number
+        alone = select(fuse, bank, case[3], threshold=limit)
+        assert torch.equal(mixed.trace.variants[rows], alone.trace.variants[rows])
+        torch.testing.assert_close(mixed.logits[rows], alone.logits[rows], rtol=0, atol=1e-12)
+
+
+def test_infinite_thresholds_are_the_fixed_strategies():
+    case = make_case(4, Metric.COSINE, seed=28, n_proposals=1)
+    fuse, bank = ToyFusion(4, Metric.COSINE), TokenBank(*case[:3])
+    for limit, strategy in ((torch.inf, Strategy.DISCARD), (-torch.inf, Strategy.FUSE_ALL)):
+        found = select(fuse, bank, case[3], threshold=limit)
+        fixed = select(fuse, bank, case[3], strategy=strategy)
+        assert torch.equal(found.trace.variants, fixed.trace.variants)
+        torch.testing.assert_close(found.logits, fixed.logits, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "text"),
+    [(float("nan"), "threshold=nan"), (torch.zeros(3), r"threshold\.shape=\(3,\)"), (torch.zeros(2, 1), r"\(2, 1\)")],
+)
+def test_thresholds_out_of_shape_are_refused(threshold, text):
+    case = make_case(2, Metric.COSINE, seed=0)
+    with pytest.raises(ValueError, match=f"one number or {BATCH}, never nan, however: .*{text}"):
+        select(ToyFusion(2, Metric.COSINE), TokenBank(*case[:3]), case[3], threshold=threshold)

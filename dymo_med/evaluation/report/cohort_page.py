@@ -1,0 +1,235 @@
+"""The page of a cohort: who is in it, who is not and why, and what they are like. Aggregates only."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dymo_med import __version__
+from dymo_med.data.cohort import Cohort, layout
+from dymo_med.evaluation.report.cohort_flow import availability, flow_blocks
+from dymo_med.evaluation.report.groups import Groups
+from dymo_med.evaluation.report.page import Bar, Facts, Page, Table, Text
+from dymo_med.evaluation.report.suppression import count_text, suppress
+from dymo_med.evaluation.report.table_one import Variable, table_one
+from dymo_med.utils import read_json
+
+__all__ = ["MIN_COUNT", "cohort_page", "write_cohort_page"]
+
+MIN_COUNT = 10
+"""Smallest count to show: the usual bound of registries for what may leave them."""
+
+_FILE = "cohort.html"
+_UNKNOWN = "unknown"
+_SPLIT_ORDER = ("train", "val", "test")
+_STATUS = {
+    "positive": "case",
+    "negative": "control",
+    "prevalent": "left out: disease at the scan already",
+    "undated": "left out: evidence without a date",
+    "after_scan": "left out: first evidence after the scan",
+    "censored": "left out: not followed up to the end",
+    "no_scan_date": "left out: no date of the scan",
+    "unmeasured": "left out: a reading is missing",
+}
+
+
+def write_cohort_page(cohort: Cohort, path: str | Path | None = None, *, min_count: int = MIN_COUNT) -> Path:
+    """Write the page of a cohort; the same cohort gives the same bytes.
+
+    Args:
+        cohort: Prepared cohort.
+        path: File to write; None for ``cohort.html`` in the folder of the cohort.
+        min_count: Smallest count to show; 1 shows all.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: ``min_count`` is not a positive integer.
+        OSError: the file cannot be written.
+    """
+    path = cohort.folder / _FILE if path is None else Path(path)
+    cohort_page(cohort, min_count=min_count).write(path)
+    return path
+
+
+def cohort_page(cohort: Cohort, *, min_count: int = MIN_COUNT) -> Page:
+    """Make the page: flow diagram, table 1, labels and their evidence, gaps, implausible values, digests.
+
+    Nothing in it is of one subject: counts from 1 to ``min_count - 1`` are hidden, and so are those from which they
+    could be worked out within the page.
+
+    Args:
+        cohort: Prepared cohort.
+        min_count: Smallest count to show; 1 shows all.
+
+    Raises:
+        ValueError: ``min_count`` is not a positive integer.
+    """
+    is_simulated = cohort.data_kind == "simulated"
+    page = Page(
+        title="Cohort",
+        lead=f"Who is in this cohort, who was left out and why. Data: {cohort.data_kind}. Prepared with dymo_med "
+        f"{__version__}. Aggregates only.",
+        banner="Simulated data: these figures say nothing about patients." if is_simulated else "",
+    )
+    groups = _groups(cohort, min_count)
+    available = availability(cohort)
+    page.add("Flow of subjects", *flow_blocks(cohort, groups, available))
+    page.add("Table 1", *_tables(cohort, groups, available))
+    page.add("Labels", *_labels(cohort.source, min_count))
+    page.add("Missing values", _missing(cohort, groups))
+    page.add("Values outside the plausible range", *_out_of_range(cohort, min_count))
+    page.add("Data and versions", _provenance(cohort))
+    return page
+
+
+def _groups(cohort: Cohort, min_count: int) -> Groups:
+    splits = cohort.subjects["split"]
+    order = sorted(cohort.splits, key=lambda name: (name not in _SPLIT_ORDER, *_rank(name)))
+    partitions = {"split": {name: (splits == name).to_numpy(dtype=bool) for name in order}}
+    for task in cohort.tasks:
+        values = cohort.subjects[f"label_{task}"]
+        classes = {f"{task} = {int(value)}": (values == value) for value in sorted(values.dropna().unique())}
+        if values.isna().any():
+            classes[_UNKNOWN] = values.isna()
+        partitions[task] = {name: members.fillna(value=False).to_numpy(dtype=bool) for name, members in classes.items()}
+    return Groups(partitions, n_subjects=len(cohort), min_count=min_count, unknown=_UNKNOWN)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return (_SPLIT_ORDER.index(name) if name in _SPLIT_ORDER else 0, name)
+
+
+def _tables(cohort: Cohort, groups: Groups, available: Variable) -> list[Table]:
+    variables = [available, *(_label_variable(cohort, task) for task in cohort.tasks)]
+    features = [
+        Variable(
+            title=f"{column.title} ({column.unit})" if column.unit else column.title,
+            values=cohort.subjects[column.name],
+            levels=column.categories,
+        )
+        for column in cohort.schema.columns
+    ]
+    split, *tasks = groups.partitions
+    tables = [table_one("Table 1. Subjects by split", [*variables, *features], groups, split)]
+    for number, partition in enumerate(tasks, start=2):
+        others = [variable for variable in variables if variable.title != f"label {partition.title}"]
+        caption = f"Table {number}. Subjects by label {partition.title}"
+        tables.append(table_one(caption, [*others, *features], groups, partition))
+    return tables
+
+
+def _label_variable(cohort: Cohort, task: str) -> Variable:
+    values = cohort.subjects[f"label_{task}"]
+    levels = tuple(str(int(value)) for value in sorted(values.dropna().unique()))
+    return Variable(title=f"label {task}", values=values.astype("str").where(values.notna()), levels=levels)
+
+
+def _labels(source: Mapping[str, Any], min_count: int) -> list[Table]:
+    tables = []
+    status: Mapping[str, Mapping[str, int]] = source.get("label_status", {})
+    rows: list[list[str]] = []
+    for label, counts in status.items():
+        numbers = np.array(list(counts.values()), dtype=np.int64)
+        hidden = suppress(numbers, [range(len(numbers))], min_count)
+        rows.append([label])
+        rows += [
+            [_STATUS.get(name, name), count_text(int(count), min_count, is_hidden=bool(is_hidden))]
+            for name, count, is_hidden in zip(counts, numbers, hidden, strict=True)
+            if count
+        ]
+    if rows:
+        note = "Of subjects with a table row; those without an image or with a damaged one are among them."
+        tables.append(Table(caption="Cases, controls, and neither", header=["label", "subjects"], rows=rows, note=note))
+    evidence: Sequence[Mapping[str, Any]] = source.get("label_evidence", ())
+    if evidence:
+        rows = [
+            [f"{row['label']}: {row['source']}", _plain(row["cases"], min_count), _plain(row["only_source"], min_count)]
+            for row in evidence
+        ]
+        header = ["label: source of evidence", "cases", "cases with no other source"]
+        tables.append(
+            Table(caption="Evidence behind the labels", header=header, rows=rows, note="A case may have several.")
+        )
+    return tables
+
+
+def _plain(count: int, min_count: int) -> str:
+    return count_text(int(count), min_count, is_hidden=0 < int(count) < min_count)
+
+
+def _missing(cohort: Cohort, groups: Groups) -> Table:
+    columns = [0, *groups.partitions[0].columns]
+    rows: list[list[str | Bar]] = []
+    for column in cohort.schema.columns:
+        variable = Variable(title=column.title, values=cohort.subjects[column.name], levels=column.categories)
+        n_levels = len(variable.levels or ("observed",)) + 1
+        counts = groups.counts(variable.codes, n_levels)
+        hidden = groups.hidden(counts)[-1]
+        rows.append([column.title, *(_share_missing(groups, counts[-1], hidden, place) for place in columns)])
+    titles = [groups.titles[place] for place in columns]
+    note = "Subjects without any table row count as missing in every row. Nothing is imputed in a stored cohort."
+    return Table(caption="Share of subjects without a value", header=["column", *titles], rows=rows, note=note)
+
+
+def _share_missing(groups: Groups, counts: np.ndarray, hidden: np.ndarray, place: int) -> Bar:
+    if hidden[place]:
+        return Bar(None, count_text(int(counts[place]), groups.min_count, is_hidden=True))
+    share = counts[place] / groups.sizes[place]
+    return Bar(float(share), f"{100 * share:.1f} %")
+
+
+def _out_of_range(cohort: Cohort, min_count: int) -> list[Table | Text]:
+    counts = _range_counts(cohort)
+    if not counts:
+        return [Text("No value lay outside the plausible range of its column.")]
+    titles = {column.name: column for column in cohort.schema.columns}
+    rows = []
+    for name, count in counts.items():
+        column = titles.get(name)
+        bounds = "" if column is None else f"{_bound(column.low)} to {_bound(column.high)} {column.unit}".strip()
+        rows.append([column.title if column else name, bounds, _plain(count, min_count)])
+    note = "Such values count as missing; a reading may be one of several that a value is the mean of."
+    return [
+        Table(caption="Readings not counted", header=["column", "plausible range", "readings"], rows=rows, note=note)
+    ]
+
+
+def _range_counts(cohort: Cohort) -> dict[str, int]:
+    """Count readings of the download, and values that the schema's own ranges ruled out later."""
+    features: Mapping[str, Mapping[str, int]] = cohort.source.get("features", {})
+    readings = {name: int(counts["out_of_range"]) for name, counts in features.items()}
+    for name, count in _about(cohort)["n_out_of_range"].items():
+        readings[name] = readings.get(name, 0) + int(count)
+    return {name: count for name, count in readings.items() if count}
+
+
+def _bound(value: float | None) -> str:
+    return "any" if value is None else f"{value:g}"
+
+
+def _provenance(cohort: Cohort) -> Facts:
+    digests: Mapping[str, str] = _about(cohort)["digests"]
+    schema, source = cohort.schema, cohort.source
+    facts = {
+        "data": cohort.data_kind,
+        "cohort digest": cohort.digest,
+        **{f"digest of {name}": digest for name, digest in digests.items()},
+        "image": f"{' x '.join(map(str, cohort.image_shape))} (channels, columns, rows)",
+        "table": f"{len(schema.cat_cardinalities)} categorical and {schema.n_num_features} continuous columns",
+        "features without a column in the tables": ", ".join(source.get("absent_features", ())),
+        "features left out as they tell the label": ", ".join(source.get("refused_features", ())),
+        "dymo_med": __version__,
+        "Python, NumPy, pandas": f"{platform.python_version()}, {np.__version__}, {pd.__version__}",
+    }
+    return Facts({name: value for name, value in facts.items() if value})
+
+
+def _about(cohort: Cohort) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = read_json(cohort.folder / layout.COHORT_FILE)
+    return content
