@@ -1,0 +1,198 @@
+"""Journals in an SQLite store of MLflow: everything once, as often as it is sent."""
+
+import json
+import math
+
+import pytest
+
+from dymo_med.tracking import JournalWriter, Sender, read_entries, send_journal
+from dymo_med.utils import read_json, write_json
+from tests.tracking.journals import DATASET, KEY, complete, start
+from tests.tracking.stores import client, runs_in, table_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+
+
+@pytest.fixture
+def uri(tmp_path, copy_store):
+    return f"sqlite:///{copy_store(tmp_path / 'eval') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "eval" / "train" / "tracking" / KEY
+
+
+def history(uri, run, name):
+    return [(metric.step, metric.value) for metric in client(uri).get_metric_history(run.info.run_id, name)]
+
+
+def artifacts(uri, run, path=None):
+    return sorted(found.path for found in client(uri).list_artifacts(run.info.run_id, path))
+
+
+def test_everything_of_a_run_arrives(uri, folder):
+    assert send_journal(complete(folder), uri) == 5
+    (run,) = runs_in(uri)
+    assert (run.info.run_name, run.info.status) == ("train 5a5a5a", "FINISHED")
+    assert run.data.params == {"seed": "7", "long": "a" * 6000}
+    assert run.data.tags["dymo_med.run"] == KEY
+    assert run.data.tags["data_kind"] == "simulated"
+    assert history(uri, run, "train/loss") == [(1, 1.0), (2, 0.5)]
+    assert history(uri, run, "validation/auroc") == [(1, 0.6), (2, 0.7)]
+    assert artifacts(uri, run) == ["comparison.csv", "comparison.json", "figures"]
+    assert artifacts(uri, run, "figures") == ["figures/auroc.png", "figures/loss.png"]
+    entries = read_entries(folder)
+    assert (run.info.start_time, run.info.end_time) == (entries[0]["time"], entries[-1]["time"])
+
+
+def test_data_set_is_counts_and_digests(uri, folder):
+    send_journal(complete(folder), uri)
+    (given,) = runs_in(uri)[0].inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == (DATASET["name"], DATASET["digest"])
+    assert json.loads(given.dataset.profile) == DATASET["counts"]
+    assert json.loads(given.dataset.source) == {"cohort_digest": DATASET["cohort_digest"]}
+    assert {tag.key: tag.value for tag in given.tags} == {"mlflow.data.context": "training"}
+
+
+def test_table_can_be_loaded_as_a_table(uri, folder):
+    send_journal(complete(folder), uri)
+    (run,) = runs_in(uri)
+    table = table_of(uri, run, "comparison.json")
+    assert table["pattern"].tolist() == ["nothing hidden", "all hidden"]
+    assert table["auroc"][0] == 0.75
+    assert math.isnan(table["auroc"][1])
+
+
+def content_of(uri):
+    """All that a reviewer can see of the only run."""
+    (run,) = runs_in(uri)
+    table = table_of(uri, run, "comparison.json")
+    metrics = {name: client(uri).get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+    seen = {name: [(point.step, point.value, point.timestamp) for point in points] for name, points in metrics.items()}
+    return run.data.to_dictionary(), seen, run.info.status, len(run.inputs.dataset_inputs), len(table)
+
+
+def test_lost_confirmations_change_nothing(uri, folder):
+    """As after a crash between the answer of the store and the note of it, at any place."""
+    complete(folder)
+    send_journal(folder, uri)
+    before, state = content_of(uri), read_json(folder / "sent.json")
+    for n_confirmed in range(len(read_entries(folder))):
+        write_json(
+            folder / "sent.json",
+            state | {"journal.jsonl": n_confirmed, "run_id": None if n_confirmed == 0 else state["run_id"]},
+        )
+        send_journal(folder, uri)
+        assert content_of(uri) == before
+
+
+def test_nothing_is_sent_twice(uri, folder):
+    complete(folder)
+    assert [send_journal(folder, uri) for _ in range(2)] == [5, 0]
+
+
+def test_growing_journal_is_sent_from_where_it_stood(uri, folder):
+    writer, sender = start(folder), Sender(folder, uri)
+    sender.send()
+    assert runs_in(uri)[0].info.status == "RUNNING"
+    writer.write("metrics", step=1, values={"loss": "nan"})
+    assert sender.n_unsent == 1
+    sender.send()
+    assert sender.n_unsent == 0
+    (run,) = runs_in(uri)
+    assert math.isnan(run.data.metrics["loss"])
+
+
+def test_many_metrics_arrive_all(uri, folder):
+    writer = start(folder, params={f"p{at}": str(at) for at in range(150)})
+    for step in range(130):
+        writer.write("metrics", step=step, values={"a": step, "b": -step})
+    writer.close()
+    send_journal(folder, uri)
+    (run,) = runs_in(uri)
+    assert len(run.data.params) == 150
+    assert history(uri, run, "b") == [(step, -step) for step in range(130)]
+
+
+def test_another_store_gets_the_whole_run(uri, folder, tmp_path, copy_store):
+    complete(folder)
+    send_journal(folder, uri)
+    other = f"sqlite:///{copy_store(tmp_path / 'other') / 'mlflow.db'}"
+    assert send_journal(folder, other) == 5
+    assert content_of(other) == content_of(uri)
+
+
+def test_run_that_was_deleted_with_its_store_is_sent_again(uri, folder):
+    complete(folder)
+    send_journal(folder, uri)
+    write_json(folder / "sent.json", read_json(folder / "sent.json") | {"run_id": "0" * 32})
+    assert Sender(folder, uri).n_unsent == 0
+    send_journal(folder, uri)
+    assert read_json(folder / "sent.json")["run_id"] == runs_in(uri)[0].info.run_id
+
+
+def test_process_that_died_without_a_word_is_failed(uri, folder):
+    start(folder).close()
+    send_journal(folder, uri)
+    (run,) = runs_in(uri)
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", "the process ended without a word")
+
+
+def test_run_that_goes_on_is_one_run(uri, folder):
+    start(folder).close()
+    send_journal(folder, uri)
+    writer = JournalWriter(folder)
+    writer.write("continue", tags={"code.dirty": "false"})
+    send_running = Sender(folder, uri)
+    send_running.send()
+    assert [run.info.status for run in runs_in(uri)] == ["RUNNING"]
+    writer.write("end", status="FINISHED", reason="")
+    send_running.send()
+    (run,) = runs_in(uri)
+    assert (run.info.status, run.data.tags["code.dirty"]) == ("FINISHED", "false")
+
+
+def test_entry_that_a_store_refuses_is_noted_and_the_rest_goes_on(uri, folder, caplog):
+    writer = start(folder)
+    writer.write("metrics", step=1, values={"not : a % name": 1.0})
+    writer.write("end", status="FINISHED", reason="")
+    writer.close()
+    send_journal(folder, uri)
+    assert read_json(folder / "sent.json")["refused"] == ["metrics"]
+    assert "an entry of kind metrics cannot be sent" in caplog.text
+    assert runs_in(uri)[0].info.status == "FINISHED"
+
+
+def test_description_says_data_code_and_origin_of_weights(uri, folder, tmp_path):
+    complete(folder)
+    send_journal(folder, uri)
+    (made_here,) = runs_in(uri)
+    known = {"sha256": "1" * 64, "run": KEY, "cohort_digest": "2" * 64, "code_commit": "3" * 40}
+    weights = {
+        "classifier": known,
+        "recovery": known | {"run": "0" * 32},
+        "other": {"sha256": "4" * 64, "record": "of other weights"},
+    }
+    send_journal(complete(tmp_path / "second", key="7b" * 16, weights=weights), uri)
+    text = runs_in(uri)[1].data.tags["mlflow.note.content"].splitlines()
+    info = made_here.info
+    link = f"[train 5a5a5a](#/experiments/{info.experiment_id}/runs/{info.run_id})"
+    assert text == [
+        "Training of the heart.",
+        "",
+        "- training: subjects: 12, cad = 1: 3; digest `abababababab`",
+        f"- weights of the classifier: `111111111111`, made by run {link}; cohort `222222222222`, code `333333333333`",
+        "- weights of the recovery: `111111111111`, made by run `000000000000`, which is not in this store; "
+        "cohort `222222222222`, code `333333333333`",
+        "- weights of the other: `444444444444`, of unknown origin (record: of other weights)",
+        "- code: `eeeeeeeeeeee`, with changes that are not committed",
+    ]
+
+
+def test_two_processes_never_send_one_journal(uri, folder):
+    from filelock import FileLock
+
+    complete(folder)
+    with FileLock(folder / "sender.lock"), pytest.raises(RuntimeError, match="sent by one process, however: another"):
+        send_journal(folder, uri)
