@@ -118,14 +118,9 @@ class GivenProposals(Recovery):
 def cardiac_case(name: str, cell_rate: float, batch_size: int = 32, sizes: Sizes = PUBLISHED, seed: int = 0) -> Case:
     """Image and table of UK Biobank's size; TIP recovers what is missing of the table (all of it for a rate of 1)."""
     torch.manual_seed(seed)
-
-    def encoders():
-        image = ImageEncoder(3, sizes.image_size, **sizes.resnet)
-        return {"image": image, "table": TableEncoder(sizes.cardinalities, sizes.n_numbers, **sizes.table)}
-
-    network = MultimodalTransformer(encoders(), n_classes=2, **sizes.fusion).eval()
-    tip = TIP(*encoders().values(), **sizes.tip).eval()
-    complete = _cardiac_batch(sizes, batch_size)
+    network = cardiac_network(sizes).eval()
+    tip = TIP(*_cardiac_encoders(sizes).values(), **sizes.tip).eval()
+    complete = cardiac_batch(sizes, batch_size)
     n_columns = len(sizes.cardinalities) + sizes.n_numbers
     missing = {
         "image": torch.zeros(batch_size, network.encoders["image"].n_tokens, dtype=torch.bool),
@@ -134,6 +129,11 @@ def cardiac_case(name: str, cell_rate: float, batch_size: int = 32, sizes: Sizes
     case = Case(name, network, [TIPRecovery(tip)], complete, missing, "ratio")
     _give_it_something_to_decide(case)
     return case
+
+
+def cardiac_network(sizes: Sizes = PUBLISHED) -> MultimodalTransformer:
+    """Make the classifier of image and table."""
+    return MultimodalTransformer(_cardiac_encoders(sizes), n_classes=2, **sizes.fusion)
 
 
 def pictures_case(
@@ -192,7 +192,13 @@ def counted_rows(network: MultimodalTransformer):
             hook.remove()
 
 
-def _cardiac_batch(sizes: Sizes, batch_size: int) -> dict[str, torch.Tensor]:
+def _cardiac_encoders(sizes: Sizes) -> dict[str, ImageEncoder | TableEncoder]:
+    image = ImageEncoder(3, sizes.image_size, **sizes.resnet)
+    return {"image": image, "table": TableEncoder(sizes.cardinalities, sizes.n_numbers, **sizes.table)}
+
+
+def cardiac_batch(sizes: Sizes, batch_size: int) -> dict[str, torch.Tensor]:
+    """Draw images and tables of which nothing is missing."""
     categories = [torch.randint(0, n, (batch_size,)).float() for n in sizes.cardinalities]
     table = torch.cat([torch.stack(categories, 1), torch.randn(batch_size, sizes.n_numbers)], 1)
     coarse = torch.randn(batch_size, 3, 4, 4) * torch.rand(batch_size, 1, 1, 1) + torch.rand(batch_size, 1, 1, 1)

@@ -56,6 +56,7 @@ def random_cohort(folder: Path, n_subjects: int, image_size: int) -> Cohort:
         features=pd.DataFrame(features, index=pd.Index(subjects, name="subject_id"))[::2],
         columns=columns,
         images=sources,
+        labels=pd.DataFrame({"cad": np.arange(n_subjects) % 2}, index=subjects),
         splits=pd.Series("train", index=subjects),
         image_size=image_size,
         data_kind="simulated",

@@ -5,7 +5,20 @@ import sys
 from collections.abc import Sequence
 
 from dymo_med import __version__
-from dymo_med.cli import convert_published, export_published, intake, prepare, published_cohort, synth
+from dymo_med.cli import (
+    cohort_report,
+    convert_published,
+    export_published,
+    index,
+    intake,
+    polymnist,
+    prepare,
+    privacy_scan,
+    published_cohort,
+    send_runs,
+    summarize_seeds,
+    synth,
+)
 
 __all__ = ["main"]
 
@@ -22,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after the command; None for those of the process.
 
     Returns:
-        Exit code: 0 done, 2 an error that was explained, 130 interrupted.
+        Exit code: 0 done, 1 a check found something, 2 an error that was explained, 130 interrupted.
 
     Raises:
         SystemExit: the words are no command, or ask for help.
@@ -33,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
-    except (ValueError, OSError) as err:
+        return arguments.run(arguments) or 0
+    except (ValueError, OSError, ModuleNotFoundError) as err:
         if arguments.debug:
             raise
         sys.stderr.write(f"dymo-med: error: {_one_line(err)}\n")
@@ -42,7 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("dymo-med: interrupted: run the same command again to go on\n")
         return _INTERRUPTED
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,11 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in (
         ("synth", synth),
+        ("index", index),
         ("prepare", prepare),
         ("intake", intake),
         ("convert-published", convert_published),
         ("published-cohort", published_cohort),
         ("export-published", export_published),
+        ("send-runs", send_runs),
+        ("cohort-report", cohort_report),
+        ("privacy-scan", privacy_scan),
+        ("polymnist", polymnist),
+        ("summarize-seeds", summarize_seeds),
     ):
         about = str(command.__doc__)
         subparser = commands.add_parser(name, help=about.splitlines()[0], description=about)

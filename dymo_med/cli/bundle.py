@@ -2,11 +2,13 @@
 
 import difflib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
+import torch
 from monai.bundle import ConfigParser
 from monai.bundle.utils import ID_SEP_KEY
 
@@ -34,6 +36,10 @@ DEBUG_VARIABLE = "DYMO_MED_DEBUG"
 
 EXPLAINED = (ValueError, OSError, KeyError, TypeError, RuntimeError)
 """Errors whose text says what is wrong, where, and what to do."""
+
+
+MEMORY_REMEDY = "lower --batch_size and raise --accumulation_steps in proportion, or set --precision bfloat16"
+"""What asks for less memory of a GPU."""
 
 
 def begin_bundle_run() -> None:
@@ -104,5 +110,15 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
         cause = cause.__cause__
     if os.environ.get(DEBUG_VARIABLE) or not isinstance(cause, EXPLAINED):
         traceback.print_exception(kind, error, trace)
+    if isinstance(cause, torch.OutOfMemoryError):
+        sys.stderr.write(f"dymo-med: error: {_out_of_memory(cause)}\n")
+        return
     text = " ".join(str(cause.args[0] if isinstance(cause, KeyError) and cause.args else cause).split())
     sys.stderr.write(f"dymo-med: error: {text or type(cause).__name__}\n")
+
+
+def _out_of_memory(error: torch.OutOfMemoryError) -> str:
+    """Say how much was asked for and what asks for less; torch's own text is a paragraph on its allocator."""
+    asked = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error))
+    amount = f" ({asked[1]} more were asked for)" if asked else ""
+    return f"the memory of the GPU is not enough{amount}: {MEMORY_REMEDY}"

@@ -69,13 +69,16 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def write_summary(cohort: "Cohort") -> None:
-    """Write one line on who is in the cohort, who is not and why, and where it lies."""
+    """Write the page ``cohort.html``, and one line on who is in the cohort, who is not and why, and where it lies."""
+    from dymo_med.evaluation.report import write_cohort_page
+
+    write_cohort_page(cohort)
     subjects, aside = cohort.subjects, cohort.set_aside
     splits = _listed(subjects["split"].value_counts(sort=False).sort_index().to_dict())
     stages = _listed(aside["stage"].value_counts().sort_index().to_dict())
     sys.stdout.write(
         f"{len(subjects)} subjects ({splits}; data: {cohort.data_kind}) in {cohort.folder}; "
-        f"{len(aside)} set aside{f' ({stages}), reasons in set_aside.csv' if stages else ''}\n"
+        f"{len(aside)} set aside{f' ({stages}), reasons in qc.parquet' if stages else ''}\n"
     )
 
 

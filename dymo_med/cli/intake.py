@@ -88,6 +88,7 @@ def _read_table(path: Path, schema: "TabularSchema") -> "pd.DataFrame":
 def _images(table: "pd.DataFrame", folder: Path) -> tuple[dict[str, Any], "pd.DataFrame"]:
     import pandas as pd
 
+    from dymo_med.data.cohort import image_source
     from dymo_med.utils import SubjectError
 
     sources: dict[str, Any] = {}
@@ -95,20 +96,7 @@ def _images(table: "pd.DataFrame", folder: Path) -> tuple[dict[str, Any], "pd.Da
     texts = table["image"].dropna() if "image" in table.columns else pd.Series(dtype="str")
     for subject, text in texts[texts.astype("str").str.strip() != ""].items():
         try:
-            sources[str(subject)] = _source(str(text), folder)
+            sources[str(subject)] = image_source(str(text), folder)
         except SubjectError as err:
             problems.append((str(subject), "image", str(err)))
     return sources, pd.DataFrame(problems, columns=["subject_id", "stage", "reason"])
-
-
-def _source(text: str, folder: Path) -> Any:
-    from dymo_med.data.cine import EDESPair
-    from dymo_med.utils import SubjectError
-
-    paths = [folder / part.strip() for part in text.split(";")]
-    if len(paths) == 1:
-        return paths[0]
-    if len(paths) == 2:
-        return EDESPair(ed=paths[0], es=paths[1])
-    remedy = "write one file, or 'ed.nii.gz;es.nii.gz'"
-    raise SubjectError(f"{len(paths)} file names", where="column 'image'", remedy=remedy)

@@ -1,9 +1,23 @@
 """Turn a UK Biobank download into a cohort for training, or for a trained network."""
 
 import argparse
+import re
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dymo_med.cli.common import add_cohort_arguments, load_schema, progress_bar, write_summary
+from dymo_med.cli.download import (
+    add_download_arguments,
+    check_output,
+    read_download_of,
+    read_images_of,
+    record_of,
+    splits_of,
+)
+
+if TYPE_CHECKING:
+    from dymo_med.data.frames import Shard
 
 __all__ = ["add_arguments", "run"]
 
@@ -14,82 +28,82 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Example:
         >>> parser = argparse.ArgumentParser()
         >>> add_arguments(parser)
-        >>> parser.parse_args("--tables t.csv --images i --key-file k --output o --data-kind simulated".split()).labels
-        ['cad', 'infarction']
+        >>> parser.parse_args("--tables t.csv --images i --key-file k --output o --data-kind simulated".split()).visit
+        2
     """
-    parser.add_argument(
-        "--tables", type=Path, nargs="+", required=True, help="phenotype tables: CSV, tab-separated or Parquet"
-    )
-    parser.add_argument("--images", type=Path, required=True, help="folder with the zips of field 20209, at any depth")
-    parser.add_argument(
-        "--key-file", type=Path, required=True, help="secret key of the pseudonyms, made if absent; not in the output"
-    )
-    parser.add_argument("--visit", type=int, default=2, help="visit of the scan: 2, or 3 for the repeat (%(default)s)")
-    parser.add_argument("--withdrawn", type=Path, help="list of participants who have withdrawn")
-    parser.add_argument("--features", type=Path, help="feature catalogue of your own (YAML)")
-    parser.add_argument(
-        "--labels", nargs="*", default=["cad", "infarction"], help="labels to make; none to predict only (%(default)s)"
-    )
+    add_download_arguments(parser)
     parser.add_argument(
         "--schema",
         type=Path,
         help="a trained cohort, or its schema.json: apply it as it is and put everybody in split 'new'",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the split into train, val and test (%(default)s)")
     parser.add_argument(
-        "--fractions",
-        type=float,
-        nargs=3,
-        metavar=("TRAIN", "VAL", "TEST"),
-        default=[0.72, 0.18, 0.10],
-        help="shares of the three splits (%(default)s)",
+        "--shard",
+        metavar="I/N",
+        help="only read the images of one of N shares, for as many processes or machines; then run without it",
     )
     add_cohort_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read the download, write the cohort and a closing line.
+    """Read the download, or one share of its images, write the cohort and a closing line.
 
     Raises:
         ValueError: tables or images cannot be used, or the key would lie in the cohort.
-        OSError: a file is absent, the disk is full or a worker process died.
+        OSError: a file is absent, the disk is full, a worker process died, or another command writes this cohort.
     """
-    if arguments.output.resolve() in arguments.key_file.resolve().parents:
-        raise ValueError(
-            f"the key must not lie in the cohort, however: --key-file {arguments.key_file} is in --output "
-            f"{arguments.output}: who has both can undo the pseudonyms; choose another folder"
-        )
+    check_output(arguments)
+    if arguments.shard is not None:
+        _run_shard(arguments)
+        return
     from dymo_med.data.cohort import write_cohort
-    from dymo_med.data.splits import stratified_split
-    from dymo_med.data.ukbb import read_download
 
     schema = load_schema(arguments) if arguments.schema else None
-    download = read_download(
-        arguments.tables,
-        arguments.images,
-        key_file=arguments.key_file,
-        visit=arguments.visit,
-        withdrawn=arguments.withdrawn,
-        features=arguments.features,
-        names=schema.names if schema else None,
-        labels=arguments.labels,
-    )
-    labels = download.labels.reindex(sorted({*download.features.index, *download.images}))
-    fractions = dict(zip(("train", "val", "test"), arguments.fractions, strict=True))
+    download = read_download_of(arguments, schema)
     with progress_bar("images") as progress:
         cohort = write_cohort(
             arguments.output,
             features=download.features,
             columns=download.columns,
-            images=download.images,
+            images=download.all_images,
             labels=download.labels,
-            splits=None if schema else stratified_split(labels, fractions, arguments.seed),
+            splits=None if schema else splits_of(arguments, download),
             set_aside=download.set_aside,
             schema=schema,
             image_size=arguments.image_size,
             image_spacing_mm=arguments.image_spacing,
             n_workers=arguments.n_workers,
             data_kind=arguments.data_kind,
+            record=record_of(arguments, download),
+            fit_on_all=arguments.compat == "reference",
             progress=progress,
         )
     write_summary(cohort)
+
+
+def _run_shard(arguments: argparse.Namespace) -> None:
+    from dymo_med.data.cohort import write_cohort_shard
+
+    shard = _shard(arguments.shard)
+    if arguments.schema:
+        load_schema(arguments)  # other image settings than in training must show here, too
+    with progress_bar("images") as progress:
+        n_images = write_cohort_shard(
+            arguments.output,
+            shard,
+            images=read_images_of(arguments),
+            image_size=arguments.image_size,
+            image_spacing_mm=arguments.image_spacing,
+            n_workers=arguments.n_workers,
+            progress=progress,
+        )
+    sys.stdout.write(f"shard {shard.number} of {shard.count}: {n_images} images in {arguments.output}\n")
+
+
+def _shard(text: str) -> "Shard":
+    from dymo_med.data.frames import Shard
+
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None:
+        raise ValueError(f"--shard must be a number, a slash and the number of shards, however: {text!r}: write 3/20")
+    return Shard(int(match[1]), int(match[2]))

@@ -16,7 +16,7 @@ from monai.utils import CommonKeys
 from dymo_med.selection import Selection, SelectionStep, SelectionTrace
 from dymo_med.utils import atomic_path, write_text
 
-__all__ = ["DecisionWriter"]
+__all__ = ["DecisionWriter", "describe", "flat_record"]
 
 PREDICTED, NOT_PREDICTED = "predicted", "no prediction"
 NOTHING_OBSERVED = "nothing was observed: no modality holds a value; supply one and predict again"
@@ -81,7 +81,7 @@ class DecisionWriter:
         records: list[dict[str, Any]] = [*self._records, *({**row, "status": NOT_PREDICTED} for row in aside)]
         with atomic_path(self.output_dir / "decisions.jsonl") as path, path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(_without_nan(record), allow_nan=False) + "\n" for record in records)
-        table = pd.DataFrame([_flat(record) for record in records])
+        table = pd.DataFrame([flat_record(record) for record in records])
         with atomic_path(self.output_dir / "predictions.csv") as path:
             table.to_csv(path, index=False)
         summary = self._summary(records)
@@ -184,7 +184,7 @@ def _plain_step(step: SelectionStep, trace: SelectionTrace, class_names: Sequenc
     return records
 
 
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
+def flat_record(record: dict[str, Any]) -> dict[str, Any]:
     """Give the row of the table for people; several candidates stand in one cell, separated by semicolons."""
     flat = {key: record.get(key, "") for key in ("subject_id", "pattern", "strategy", "status", "reason", "label")}
     if record["status"] == NOT_PREDICTED:

@@ -101,6 +101,7 @@ class ClassStatisticsFitter:
     @torch.no_grad()
     def __call__(self, _: Engine) -> None:
         """Fit and write."""
+        idist.barrier()  # the first process may still be writing the best weights
         network = with_weights(self.network, self.best).eval()
         moments = network.statistics.new_moments()
         for batch in self.data_loader:

@@ -37,6 +37,14 @@ class WeightSaver:
         """Register with an evaluator or a trainer."""
         engine.add_event_handler(Events.COMPLETED, self)
 
+    def state_dict(self) -> dict[str, float]:
+        """Give the best score so far."""
+        return {"best_score": float(self.best_score)}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take the best score of the run that goes on."""
+        self.best_score = state["best_score"]
+
     def __call__(self, engine: Engine) -> None:
         """Write if this is the best or the last epoch; an undefined score is never the best."""
         if self.best:

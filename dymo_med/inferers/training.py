@@ -8,7 +8,7 @@ from monai.inferers import Inferer
 
 from dymo_med.missingness.subsets import enumerate_subsets, sample_subsets
 from dymo_med.selection import Fused
-from dymo_med.utils import check_fraction
+from dymo_med.utils import check_fraction, derived_seed, n_processes, process_rank
 
 __all__ = ["SubsetInferer", "TIPPretrainingInferer"]
 
@@ -35,9 +35,14 @@ class SubsetInferer(Inferer):
         super().__init__()
         self.n_modalities = n_modalities
         self.n_subsets = n_subsets
+        self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
         if n_subsets is not None:
             sample_subsets(n_modalities, n_subsets, torch.Generator())  # only to check; torch's global state stays
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the draws that follow depend on seed and epoch alone."""
+        self.generator.manual_seed(derived_seed(self.seed, epoch))
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Fused:
         """Run the network.
@@ -85,7 +90,12 @@ class TIPPretrainingInferer(Inferer):
         if low > high:
             raise ValueError(f"hidden_rate must be a pair (low, high) in order, however: hidden_rate={hidden_rate}")
         self.hidden_rate = (low, high)
+        self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the draws that follow depend on seed and epoch alone."""
+        self.generator.manual_seed(derived_seed(self.seed, epoch))
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: torch.Tensor
@@ -104,8 +114,11 @@ class TIPPretrainingInferer(Inferer):
         table, missing = kwargs["table"], kwargs["table_missing"]
         low, high = self.hidden_rate
         n_rows, n_columns = table.shape
-        rate = low + (high - low) * torch.rand(n_rows, 1, generator=self.generator)
-        rank = torch.rand(n_rows, n_columns, generator=self.generator).argsort(1).argsort(1)
+        draws = torch.rand(n_rows * n_processes(), 1 + n_columns, generator=self.generator)[
+            process_rank() :: n_processes()
+        ]
+        rate = low + (high - low) * draws[:, :1]
+        rank = draws[:, 1:].argsort(1).argsort(1)
         hidden = (rank < (rate * n_columns).round()).to(table.device)
         output = network(inputs, *args, table, missing, corrupted=kwargs["table_corrupted"], hidden=hidden)
         return {**output, "table": table, "scored": hidden & ~missing}

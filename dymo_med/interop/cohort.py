@@ -66,5 +66,6 @@ def with_schema(
         image_size=cohort.image_shape[-1],
         image_spacing_mm=read_json(about)["image"]["spacing_mm"],
         data_kind=cohort.data_kind,
+        record=cohort.source,
         read=read,
     )

@@ -15,7 +15,12 @@ from dymo_med.interop.encoders import (
     table_encoder,
     whole_image_encoder,
 )
-from dymo_med.interop.settings import heads_of_training, metric_of_training, usual_ics_weight
+from dymo_med.interop.settings import (
+    heads_of_training,
+    metric_of_training,
+    prevalence_of_training,
+    usual_ics_weight,
+)
 from dymo_med.interop.sizes import bundle_sizes
 from dymo_med.interop.statistics import load_statistics
 from dymo_med.networks.nets import TIP, ModalityEncoder, MultimodalTransformer
@@ -26,6 +31,7 @@ __all__ = ["CLASSIFIER_NAMES", "TIP_HEADS", "TIP_NAMES", "PublishedModel", "load
 
 CLASSIFIER_NAMES: Names = (
     ("encoders.image.network.", "m_encoders.img."),
+    ("encoders.table.schema_digest", None),
     ("encoders.table.", "m_encoders.tabular."),
     ("norms.image.", "m_norms.0."),
     ("norms.table.", "m_norms.1."),
@@ -35,6 +41,7 @@ CLASSIFIER_NAMES: Names = (
 )
 TIP_NAMES: Names = (
     ("encoder_imaging.network.", "encoder_imaging."),
+    ("encoder_tabular.schema_digest", None),
     ("encoder_tabular.", "encoder_tabular."),
     ("image_proj.", "encoder_multimodal.image_proj."),
     ("image_norm.", "encoder_multimodal.image_norm."),
@@ -130,6 +137,8 @@ def load_published(
         metric=chosen_metric,
     )
     checkpoint.fill(network, names)
+    if shares := prevalence_of_training(checkpoint):
+        network.statistics.set_prevalence(**shares)
     if "table" not in encoders:
         _repair_small(network)
     unused = {checkpoint.name: checkpoint.unused}

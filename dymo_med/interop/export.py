@@ -9,7 +9,7 @@ from torch import nn
 
 from dymo_med.interop.checkpoint import Names, published_name
 from dymo_med.interop.conversion import CLASSIFIER_NAMES, TIP_NAMES, small_names
-from dymo_med.interop.settings import DISTANCES
+from dymo_med.interop.settings import DISTANCES, OWN_SETTINGS
 from dymo_med.missingness.subsets import enumerate_subsets
 from dymo_med.networks.nets import TIP, MultimodalTransformer
 from dymo_med.selection import ClassStatistics
@@ -64,7 +64,7 @@ def export_published(
     names = CLASSIFIER_NAMES if has_table else _small_names(network)
     fusion: Any = network.transformer
     distance = next(published for published, metric in DISTANCES.items() if metric is network.metric)
-    settings = {
+    settings: dict[str, Any] = {
         "dataset_name": dataset,
         "modality_names": ["img", "tabular"] if has_table else list(network.modalities),
         "num_modalities": len(network.modalities),
@@ -77,6 +77,9 @@ def export_published(
             "projection_dim": network.projection.out_features,
         },
     }
+    known = {name: getattr(network.statistics, name) for name in ("prevalence", "learned_prevalence")}
+    if not any(bool(shares.isnan().any()) for shares in known.values()):
+        settings[OWN_SETTINGS] = {name: shares.tolist() for name, shares in known.items()}
     save_weights(folder / _CLASSIFIER, {"state_dict": _state(network, names), "hyper_parameters": settings})
     written = [_CLASSIFIER]
     if bool(network.statistics.is_fitted):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dymo_med.data.cohort.layout import TRAIN_SPLIT
-from dymo_med.data.ukbb import load_catalogue
+from dymo_med.data.ukbb import load_published_catalogue
 from dymo_med.tabular import Column, TabularSchema
 
 __all__ = ["complete_columns", "published_columns", "published_schema"]
@@ -31,8 +31,7 @@ def published_columns(field_lengths: Sequence[int]) -> tuple[Column, ...]:
         >>> [column.name for column in published_columns(lengths)][1:3]
         ['sex', 'diabetes_diagnosed']
     """
-    features = [feature for feature in load_catalogue().features if feature.published_index is not None]
-    columns = [feature.column() for feature in sorted(features, key=lambda feature: feature.published_index or 0)]
+    columns = [feature.column() for feature in load_published_catalogue().published()]
     if len(field_lengths) != len(columns):
         raise ValueError(
             f"field lengths must be those of the {len(columns)} published features, however: {len(field_lengths)} "

@@ -10,9 +10,19 @@ from dymo_med.interop.checkpoint import Checkpoint
 from dymo_med.interop.pickles import Inert
 from dymo_med.utils import ICSWeight, Metric, as_choice
 
-__all__ = ["DISTANCES", "heads_of_training", "metric_of_training", "read_setting", "usual_ics_weight"]
+__all__ = [
+    "DISTANCES",
+    "OWN_SETTINGS",
+    "heads_of_training",
+    "metric_of_training",
+    "prevalence_of_training",
+    "read_setting",
+    "usual_ics_weight",
+]
 
 DISTANCES = {"cosine_similarity": Metric.COSINE, "squared_euclidean": Metric.SQUARED_EUCLIDEAN}
+OWN_SETTINGS = "dymo_med"
+"""Key of what this package adds to the settings of the weights that it exports."""
 _AUTHORS_CHOICES = Path(__file__).with_name("published_settings.yaml")
 
 
@@ -91,6 +101,17 @@ def heads_of_training(checkpoint: Checkpoint, given: int | None) -> int:
             f"{stated!r}: pass 8 for image and table, 4 for PolyMNIST"
         )
     return int(heads)
+
+
+def prevalence_of_training(checkpoint: Checkpoint) -> dict[str, list[float]]:
+    """Give the shares of the classes in training, by name of the buffer; empty where the checkpoint does not tell.
+
+    The authors' checkpoints do not; those that this package exported do.
+    """
+    found = {
+        name: read_setting(checkpoint.settings, OWN_SETTINGS, name) for name in ("prevalence", "learned_prevalence")
+    }
+    return {name: list(shares) for name, shares in found.items()} if all(found.values()) else {}
 
 
 def usual_ics_weight(checkpoint: Checkpoint, metric: Metric) -> ICSWeight:

@@ -8,7 +8,7 @@ import yaml
 from dymo_med.interop.conversion import PublishedModel
 from dymo_med.networks.nets import ConvEncoder
 from dymo_med.tabular import TabularSchema
-from dymo_med.utils import save_weights, write_text
+from dymo_med.utils import as_digest, save_weights, write_text
 
 __all__ = ["write_published"]
 
@@ -38,6 +38,7 @@ def write_published(model: PublishedModel, folder: str | Path, schema: TabularSc
     folder = Path(folder).resolve()
     if schema is not None:
         _check_schema(model, schema)
+        _sign(model, schema)
     save_weights(folder / _MODEL, model.network.state_dict())
     written = [_MODEL]
     if model.recovery is not None:
@@ -93,6 +94,15 @@ def _small_encoder(encoder: Any) -> dict[str, Any]:
         "image_size": encoder.input_shape[1],
         "channels": [layer.out_channels for layer in convolutions],
     }
+
+
+def _sign(model: PublishedModel, schema: TabularSchema) -> None:
+    """Record in the weights which schema they belong to."""
+    digest = as_digest("schema_digest", schema.digest)
+    encoders: Any = model.network.encoders
+    encoders["table"].schema_digest.copy_(digest)
+    if model.recovery is not None:
+        model.recovery.network.encoder_tabular.schema_digest.copy_(digest)
 
 
 def _check_schema(model: PublishedModel, schema: TabularSchema) -> None:

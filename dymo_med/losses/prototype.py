@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dymo_med.selection import Fused, class_scores
-from dymo_med.utils import Metric, as_choice, check_positive
+from dymo_med.utils import Metric, as_choice, check_positive, mean_over_processes
 
 __all__ = ["PrototypeLoss"]
 
@@ -13,14 +13,15 @@ __all__ = ["PrototypeLoss"]
 class PrototypeLoss(nn.Module):
     """Cross-entropy of the classifier plus cross-entropy of the softmax over distances to fixed prototypes.
 
-    Both are averaged over all subsets and samples; rows that are nan (nothing of the subset was observed for the
-    sample) take no part. Without prototypes only the first term counts: they are set from outside once the epochs in
-    which they are not used are over.
+    Both are averaged over all subsets and samples, of all processes that train together; rows that are nan (nothing of
+    the subset was observed for the sample) take no part. Without prototypes only the first term counts: they are set
+    from outside once the epochs in which they are not used are over.
 
     Args:
         metric: Distance in the metric space, that of the network.
         temperature: t of softmax(-d / t); 0.1 as published.
-        class_weight: Weight of each class in both terms, for unbalanced training sets; None = equal.
+        class_weight: Weight of each class in both terms, for unbalanced training sets; None = equal. The mean
+            over samples is weighted, too: it does not depend on how many samples of a rare class a batch holds.
 
     Shape:
         - ``prediction``: logits (A, B, K) and embedding (A, B, D); ``label``: (B,) int64; output: scalar
@@ -48,8 +49,11 @@ class PrototypeLoss(nn.Module):
         """Compare predictions of every subset with the labels."""
         present = ~prediction.logits.isnan().any(-1)  # (A, B)
         target = label.expand(present.shape)[present]
-        loss = F.cross_entropy(prediction.logits[present], target, self.class_weight)
+        weight = (
+            torch.ones_like(target, dtype=torch.float32) if self.class_weight is None else self.class_weight[target]
+        )
+        loss = F.cross_entropy(prediction.logits[present], target, self.class_weight, reduction="sum")
         if self.prototypes is not None:
             scores = class_scores(prediction.embedding[present], self.prototypes.detach(), self.metric)
-            loss = loss + F.cross_entropy(scores / self.temperature, target, self.class_weight)
-        return loss
+            loss = loss + F.cross_entropy(scores / self.temperature, target, self.class_weight, reduction="sum")
+        return mean_over_processes(loss, weight.sum())

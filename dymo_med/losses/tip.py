@@ -6,13 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dymo_med.utils import check_positive
+from dymo_med.utils import check_positive, mean_over_processes, n_processes, process_rank, sum_over_processes
 
 __all__ = ["TIPLoss"]
 
 
 class TIPLoss(nn.Module):
     """Mean of image-table contrast (ITC), image-table matching (ITM) and masked table reconstruction (MTR).
+
+    Processes that train together contrast all of their samples and divide by what all of them scored, so that these
+    losses are those of one process with the whole batch. They need batches of one size.
 
     Args:
         cat_cardinalities: Number of categories of each categorical column; these columns come first.
@@ -56,6 +59,7 @@ class TIPLoss(nn.Module):
 
     def contrast(self, image: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         """CLIP loss of L2-normalised features (B, D), both directions at one half."""
+        image, table = _of_all_processes(image), _of_all_processes(table)
         scores = image @ table.T / self.temperature
         pair = torch.arange(len(image), device=image.device)
         return (F.cross_entropy(scores, pair) + F.cross_entropy(scores.T, pair)) / 2
@@ -75,4 +79,13 @@ class TIPLoss(nn.Module):
         categorical = F.cross_entropy(cat_logits[cat_scored], target[cat_scored], reduction="sum")
         squared = F.mse_loss(num_values[num_scored], table[:, self.n_categorical :][num_scored], reduction="sum")
         # no scored cell of a kind in a batch is no error of that kind
-        return (categorical / cat_scored.sum().clamp_min(1) + squared / num_scored.sum().clamp_min(1)) / 2
+        return (mean_over_processes(categorical, cat_scored.sum()) + mean_over_processes(squared, num_scored.sum())) / 2
+
+
+def _of_all_processes(features: torch.Tensor) -> torch.Tensor:
+    """Give the features (B, D) of all processes one after another; gradients flow back to each."""
+    if n_processes() == 1:
+        return features
+    parts = [torch.zeros_like(features)] * n_processes()
+    parts[process_rank()] = features
+    return sum_over_processes(torch.cat(parts))

@@ -15,7 +15,7 @@ from dymo_med.networks.blocks import CrossAttentionBlock, TransformerBlock
 from dymo_med.networks.nets import MultimodalTransformer
 from dymo_med.utils import as_choice
 
-__all__ = ["Precision", "have_same_weights", "prepare_for_inference"]
+__all__ = ["Precision", "have_same_weights", "heavy_modules", "prepare_for_inference"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -73,10 +73,10 @@ def prepare_for_inference(
     if channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
     if compiled:
-        for _, module in _heavy_modules(network):
+        for _, module in heavy_modules(network):
             module.compile(dynamic=True)
     if precision is Precision.BFLOAT16:
-        for name, module in list(_heavy_modules(_encoders_of(network))):
+        for name, module in list(heavy_modules(_encoders_of(network))):
             _encoders_of(network).set_submodule(name, _InBfloat16(module))
     return network
 
@@ -117,13 +117,13 @@ def _encoders_of(network: nn.Module) -> nn.Module:
     return network.encoders if isinstance(network, MultimodalTransformer) else network
 
 
-def _heavy_modules(network: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+def heavy_modules(network: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Give the outermost heavy modules with their dotted names."""
     for name, module in network.named_children():
         if isinstance(module, HEAVY):
             yield prefix + name, module
         else:
-            yield from _heavy_modules(module, f"{prefix}{name}.")
+            yield from heavy_modules(module, f"{prefix}{name}.")
 
 
 def _fold_batch_norm(network: nn.Module) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from dymo_med.utils.checks import check_bool_mask, check_positive_int, check_shape
+from dymo_med.utils import as_digest, check_bool_mask, check_positive_int, check_shape
 
 __all__ = ["Proposal", "Recovery", "TableRecovery"]
 
@@ -80,6 +80,27 @@ class Recovery(torch.nn.Module, ABC):
         """
         return None
 
+    @property
+    def shared(self) -> torch.nn.Module | None:
+        """Network that recoveries of several modalities may have in common; None = there is nothing to share."""
+        return None
+
+    def prepare(
+        self,
+        inputs: Mapping[str, torch.Tensor],  # noqa: ARG002 - only for recoveries that share a network
+        missing: Mapping[str, torch.Tensor],  # noqa: ARG002
+    ) -> dict[str, torch.Tensor]:
+        """Compute what all recoveries of :attr:`shared` need, once for a batch.
+
+        Args:
+            inputs: Batch items by modality.
+            missing: Masks by modality.
+
+        Returns:
+            Tensors (B, ...) for :meth:`propose`, under names that no modality has.
+        """
+        return {}
+
     def propose(
         self,
         inputs: Mapping[str, torch.Tensor],
@@ -91,7 +112,8 @@ class Recovery(torch.nn.Module, ABC):
         Args:
             inputs: Batch items by modality.
             missing: Masks by modality.
-            features: By modality the output (B, P, E) of :meth:`encoder_of`; may be empty.
+            features: By modality the output (B, P, E) of :meth:`encoder_of`, and what :meth:`prepare` gave; may be
+                empty.
         """
         proposal: Proposal = self(inputs, missing)
         return proposal
@@ -104,14 +126,17 @@ class TableRecovery(Recovery):
         target: Name of the table.
         cat_cardinalities: Number of categories of each categorical column; those come first, as indices from 0.
         n_num_features: Number of continuous columns, standardised, after the categorical ones.
+        schema_digest: SHA-256 of the schema of the table, 64 hexadecimal digits, kept with the weights; None = unknown.
 
     Raises:
-        ValueError: the layout has no column or a cardinality below 1.
+        ValueError: the layout has no column or a cardinality below 1, or the digest is none.
 
     Example:
         >>> import torch
         >>> class Zeros(TableRecovery):
         ...     name = "zeros"
+        ...     def fit(self, values, missing):
+        ...         pass
         ...     def forward(self, inputs, missing):
         ...         known, mask = self.cells(inputs, missing)
         ...         return Proposal(known, torch.ones(len(mask), dtype=torch.bool))
@@ -120,7 +145,15 @@ class TableRecovery(Recovery):
         tensor([[2., 0.]])
     """
 
-    def __init__(self, target: str, cat_cardinalities: Sequence[int], n_num_features: int) -> None:
+    schema_digest: torch.Tensor
+
+    def __init__(
+        self,
+        target: str,
+        cat_cardinalities: Sequence[int],
+        n_num_features: int,
+        schema_digest: str | None = None,
+    ) -> None:
         for index, cardinality in enumerate(cat_cardinalities):
             check_positive_int(f"cat_cardinalities[{index}]", cardinality)
         if n_num_features < 0 or not len(cat_cardinalities) + n_num_features:
@@ -131,6 +164,16 @@ class TableRecovery(Recovery):
         super().__init__(target)
         self.cat_cardinalities = tuple(cat_cardinalities)
         self.n_num_features = n_num_features
+        self.register_buffer("schema_digest", as_digest("schema_digest", schema_digest))
+
+    @abstractmethod
+    def fit(self, values: torch.Tensor, missing: torch.Tensor) -> None:
+        """Learn from training rows.
+
+        Args:
+            values: (N, F) float; absent cells are not read.
+            missing: (N, F) bool, True = absent.
+        """
 
     @property
     def n_features(self) -> int:

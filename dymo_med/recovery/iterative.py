@@ -12,6 +12,7 @@ from sklearn.impute import IterativeImputer
 from sklearn.linear_model import BayesianRidge
 
 from dymo_med.recovery.base import Proposal, TableRecovery
+from dymo_med.utils import rebuildable
 from dymo_med.utils.checks import check_positive_int
 
 __all__ = ["IterativeRecovery"]
@@ -21,6 +22,7 @@ UNSETTLED = 0.05
 deviations for numbers, probability for categories."""
 
 
+@rebuildable
 class IterativeRecovery(TableRecovery):
     """Fills every absent cell by a Bayesian ridge regression on all other cells, round after round.
 
@@ -38,6 +40,7 @@ class IterativeRecovery(TableRecovery):
         cat_cardinalities: Number of categories of each categorical column; those come first, as indices from 0.
         n_num_features: Number of continuous columns, standardised, after the categorical ones.
         n_rounds: Rounds over all columns; 10 as in the reference imputation of the UK Biobank tables.
+        schema_digest: SHA-256 of the schema of the table, kept with the weights; None = unknown.
 
     Raises:
         ValueError: the layout has nothing to predict from, or a cardinality or ``n_rounds`` is below 1.
@@ -62,9 +65,16 @@ class IterativeRecovery(TableRecovery):
     high: torch.Tensor
     reference: torch.Tensor
 
-    def __init__(self, target: str, cat_cardinalities: Sequence[int], n_num_features: int, n_rounds: int = 10) -> None:
+    def __init__(
+        self,
+        target: str,
+        cat_cardinalities: Sequence[int],
+        n_num_features: int,
+        n_rounds: int = 10,
+        schema_digest: str | None = None,
+    ) -> None:
         check_positive_int("n_rounds", n_rounds)
-        super().__init__(target, cat_cardinalities, n_num_features)
+        super().__init__(target, cat_cardinalities, n_num_features, schema_digest)
         n_encoded = sum(self.cat_cardinalities) - len(self.cat_cardinalities) + n_num_features
         if n_encoded < 2:
             raise ValueError(

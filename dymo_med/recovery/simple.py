@@ -6,10 +6,12 @@ from typing import ClassVar
 import torch
 
 from dymo_med.recovery.base import Proposal, TableRecovery
+from dymo_med.utils import rebuildable
 
 __all__ = ["MeanModeRecovery"]
 
 
+@rebuildable
 class MeanModeRecovery(TableRecovery):
     """Fills a number with its training mean and a category with the most frequent one (the lowest of equals).
 
@@ -20,6 +22,7 @@ class MeanModeRecovery(TableRecovery):
         target: Name of the table.
         cat_cardinalities: Number of categories of each categorical column; those come first, as indices from 0.
         n_num_features: Number of continuous columns, after the categorical ones.
+        schema_digest: SHA-256 of the schema of the table, kept with the weights; None = unknown.
 
     Raises:
         ValueError: the layout has no column or a cardinality below 1.
@@ -35,8 +38,10 @@ class MeanModeRecovery(TableRecovery):
     name: ClassVar[str] = "mean_mode"
     fill: torch.Tensor
 
-    def __init__(self, target: str, cat_cardinalities: Sequence[int], n_num_features: int) -> None:
-        super().__init__(target, cat_cardinalities, n_num_features)
+    def __init__(
+        self, target: str, cat_cardinalities: Sequence[int], n_num_features: int, schema_digest: str | None = None
+    ) -> None:
+        super().__init__(target, cat_cardinalities, n_num_features, schema_digest)
         self.register_buffer("fill", torch.full((self.n_features,), torch.nan))  # nan until fitted
 
     def fit(self, values: torch.Tensor, missing: torch.Tensor) -> None:

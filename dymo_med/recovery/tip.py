@@ -7,10 +7,12 @@ import torch
 
 from dymo_med.networks.nets import TIP
 from dymo_med.recovery.base import Proposal, Recovery
+from dymo_med.utils import rebuildable
 
 __all__ = ["TIPRecovery"]
 
 
+@rebuildable
 class TIPRecovery(Recovery):
     """Completes a table from the image and from its observed cells (METHOD section 6).
 

@@ -1,6 +1,5 @@
 """Simulated missingness and table corruption as MONAI transforms."""
 
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from numpy.typing import ArrayLike, NDArray
 
-from dymo_med.missingness.patterns import MissingPattern, sample_missing
+from dymo_med.missingness.patterns import MissingPattern, sample_missing_of
 from dymo_med.utils.checks import as_choice, check_bool_mask, check_fraction, check_shape
 
 __all__ = [
@@ -32,13 +31,14 @@ class SimulateMissingd(MapTransform):
 
     Args:
         keys: Modalities. Beside each ``<key>`` stands ``<key>_missing``: (F,) for a table, () for a whole modality.
-        pattern: ``"value"``, ``"column"``, ``"block"`` or ``"table"``; see
+        pattern: ``"value"``, ``"column"``, ``"block"``, ``"table"`` or ``"ranked"``; see
             :class:`dymo_med.missingness.patterns.MissingPattern`. ``"table"`` hides a whole modality, of any shape,
             with probability ``rate``; the others need the mask of a table. ``"column"`` hides the same columns of all.
         rate: Missing rate in [0, 1].
         seed: Another seed is another draw; report results over several.
         id_key: Item that holds the subject's pseudonym.
         families: Pattern ``"block"`` only: column indices by family name.
+        order: Pattern ``"ranked"`` only: all column indices, the first to be hidden first.
         allow_missing_keys: Leave samples without a key as they are.
 
     Raises:
@@ -63,6 +63,7 @@ class SimulateMissingd(MapTransform):
         seed: int,
         id_key: str = "subject_id",
         families: Mapping[str, Sequence[int]] | None = None,
+        order: Sequence[int] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         check_fraction("rate", rate)
@@ -72,6 +73,7 @@ class SimulateMissingd(MapTransform):
         self.seed = seed
         self.id_key = id_key
         self.families = families
+        self.order = order
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Give a copy of the sample with more of its modalities missing.
@@ -88,31 +90,36 @@ class SimulateMissingd(MapTransform):
             if name not in d:
                 raise KeyError(f"every modality needs its mask, however: {key!r} has no item {name!r}: add it first")
             before = torch.as_tensor(d[name])
-            after = torch.from_numpy(self._hide(before.numpy(), self._generator(str(key), d), name))
+            after = torch.from_numpy(self._hide(before.numpy(), self._subject_of(d), str(key)))
             d[name] = after if isinstance(d[name], torch.Tensor) else after.numpy()
             d[key] = _with_nan(d[key], after, str(key))
         return d
 
-    def _generator(self, key: str, d: Mapping[Hashable, Any]) -> np.random.Generator:
+    def _subject_of(self, d: Mapping[Hashable, Any]) -> str:
         if self.id_key not in d:
             raise KeyError(
                 f"a simulated gap needs its subject, however: the sample has no item {self.id_key!r}: add the pseudonym"
             )
-        shared = self.pattern is MissingPattern.COLUMN
-        text = f"{self.seed}\n{key}\n{'' if shared else d[self.id_key]}"
-        return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()))
+        return str(d[self.id_key])
 
-    def _hide(self, missing: NDArray[np.bool_], rng: np.random.Generator, name: str) -> NDArray[np.bool_]:
+    def _hide(self, missing: NDArray[np.bool_], subject_id: str, key: str) -> NDArray[np.bool_]:
         is_table = missing.ndim == 1
         if missing.ndim > 1 or not (is_table or self.pattern is MissingPattern.TABLE):
             raise ValueError(
                 f"pattern {self.pattern.value!r} needs a mask of shape (F,) of one subject"
-                f"{' or ()' if self.pattern is MissingPattern.TABLE else ''}, however: {name}.shape={missing.shape}"
+                f"{' or ()' if self.pattern is MissingPattern.TABLE else ''}, however: "
+                f"{key}_missing.shape={missing.shape}"
             )
-        sampled = sample_missing(
-            missing.reshape(1, -1), pattern=self.pattern, rate=self.rate, rng=rng, families=self.families
+        return sample_missing_of(
+            subject_id,
+            missing,
+            key=key,
+            pattern=self.pattern,
+            rate=self.rate,
+            seed=self.seed,
+            families=self.families,
+            order=self.order,
         )
-        return sampled.missing.reshape(missing.shape)
 
 
 class RandTableCorruptiond(RandomizableTransform, MapTransform):

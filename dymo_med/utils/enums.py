@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["ICSWeight", "Metric", "Strategy", "TableDecoding"]
+__all__ = ["ClassBalance", "ICSWeight", "Metric", "Strategy", "TableDecoding"]
 
 
 class Metric(StrEnum):
@@ -13,6 +13,18 @@ class Metric(StrEnum):
 
     COSINE = "cosine"
     SQUARED_EUCLIDEAN = "squared_euclidean"
+
+
+class ClassBalance(StrEnum):
+    """What is done about rare classes in the training of a classifier.
+
+    ``LOSS_WEIGHTS`` all subjects, rare classes weighted up in the loss; ``BALANCED_SUBSET`` as many subjects of every
+    class as the rarest has, as published; ``NONE`` all subjects, equal weights.
+    """
+
+    LOSS_WEIGHTS = "loss_weights"
+    BALANCED_SUBSET = "balanced_subset"
+    NONE = "none"
 
 
 class ICSWeight(StrEnum):

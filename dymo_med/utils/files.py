@@ -83,7 +83,7 @@ def read_json(path: str | Path) -> Any:
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as err:
+    except (ValueError, RecursionError) as err:  # RecursionError: brackets nested without end
         raise ValueError(
             f"{path.name} is not valid JSON ({err}): write it again with the command that made it"
         ) from err

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from benchmarks import cases, selection, switches, throughput, timing
+from benchmarks import cases, cine_reading, selection, switches, throughput, timing
 from benchmarks.naive import naive_select
+from dymo_med.data.synthetic import PhantomImageSize
 from dymo_med.utils import read_json
 
 pytestmark = pytest.mark.slow
@@ -86,3 +87,12 @@ def test_throughput_of_a_small_cohort(tmp_path, monkeypatch):
     assert found["loop_subjects_per_s"] > 0
     assert 0 < found["share_of_loop_in_inferer"] < 1
     assert len(found["private_memory_mib_at_quarters"]) == 1  # 24 subjects are one batch
+
+
+def test_the_reader_is_compared_with_what_it_decodes(tmp_path):
+    image = PhantomImageSize(n_slices=3, n_frames=8, rows=40, columns=40)
+    result = cine_reading.measure(tmp_path, n_subjects=2, repetitions=1, image=image)
+    for packing in ("stored", "deflated"):
+        assert result[packing]["frames_decoded"] == 3 * 8  # all central slices, all phases
+        assert result[packing]["times_bare"] > 0
+    assert set(result["processes"]["subjects_per_s"]) == {"1", "2"}

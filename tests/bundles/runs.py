@@ -9,6 +9,7 @@ from dymo_med.utils import read_json
 
 ROOT = Path(__file__).parents[2]
 CAD, TIP = "ukbb_cardiac_cad_classification", "ukbb_cardiac_tip_pretraining"
+INFARCTION = "ukbb_cardiac_infarction_classification"
 BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if path.is_dir())
 
 TINY_TIP = {
@@ -30,7 +31,7 @@ TINY_CAD = {name: value for name, value in TINY_TIP.items() if name != "warmup_e
     "sizes::fusion_heads": 2,
     "sizes::embedding_dim": 8,
 }
-TINY = {CAD: TINY_CAD, TIP: TINY_TIP}
+TINY = {CAD: TINY_CAD, INFARCTION: TINY_CAD, TIP: TINY_TIP}
 
 THIRD_PARTY_WARNINGS = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),  # MLflow's own tables
@@ -55,12 +56,13 @@ def workflow(bundle, *overlays, **overrides):
     """A workflow at tiny sizes; overrides name ids, with "__" for "::"."""
     named = {name.replace("__", "::"): value for name, value in overrides.items()}
     kind = "inference" if "inference.yaml" in overlays else "train"
-    return ConfigWorkflow(files(bundle, *overlays), workflow_type=kind, logging_file=False, **TINY[bundle], **named)
+    return ConfigWorkflow(files(bundle, *overlays), workflow_type=kind, logging_file=False, **TINY[bundle] | named)
 
 
 def run(bundle, *overlays, **overrides):
     """Run a workflow from its first to its last step and give what MONAI misses in it."""
-    work = workflow(bundle, *overlays, **{name: str(value) for name, value in overrides.items()})
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in overrides.items()}
+    work = workflow(bundle, *overlays, **plain)
     work.initialize()
     problems = work.check_properties()
     work.run()

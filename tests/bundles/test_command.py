@@ -51,21 +51,6 @@ def test_misspelt_override_ends_with_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def explained(process_state, capsys):
-    """A function that runs a workflow that must fail and gives what the process would write at its end."""
-
-    def explain(work):
-        work.initialize()
-        with pytest.raises(RuntimeError, match="Failed to") as caught:
-            work.run()
-        capsys.readouterr()
-        sys.excepthook(caught.type, caught.value, None)
-        return capsys.readouterr().err
-
-    return explain
-
-
 def save_network(bundle, net_id, path, cohort, **sizes):
     """Weights of a network that was never trained, of other sizes than the runs have."""
     config = ConfigParser(ConfigParser.load_config_files(files(bundle)))

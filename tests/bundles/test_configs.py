@@ -7,11 +7,12 @@ import shutil
 import monai.bundle
 import pytest
 import yaml
+from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator
 
 from dymo_med import __version__
 from dymo_med.utils import sha256_of, write_json
-from tests.bundles.runs import BUNDLES, CAD, ROOT, TINY, TIP, configs, files, metadata
+from tests.bundles.runs import BUNDLES, CAD, INFARCTION, ROOT, TINY, TIP, configs, files, metadata
 
 REQUIRED = [
     "schema",
@@ -37,6 +38,11 @@ def load(bundle, name):
     return yaml.safe_load((configs(bundle) / name).read_text(encoding="utf-8"))
 
 
+def merged(bundle, *names):
+    """The configuration that a list of files makes."""
+    return ConfigParser.load_config_files([str(configs(bundle) / name) for name in names])
+
+
 def values_of(content):
     """Every (key, value) at any depth; items of a list have the key of the list."""
     for key, value in content.items() if isinstance(content, dict) else ((None, item) for item in content):
@@ -46,7 +52,7 @@ def values_of(content):
 
 
 def test_bundles_are_known():
-    assert BUNDLES == [CAD, TIP]
+    assert sorted([*TINY, "polymnist_classification", "polymnist_vae"]) == BUNDLES
 
 
 @pytest.mark.parametrize("bundle", BUNDLES)
@@ -93,7 +99,7 @@ def test_metadata_is_verified_without_a_network(bundle, kind, tmp_path):
     )
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("bundle", sorted(TINY))
 def test_network_gives_what_metadata_promise(bundle, phantom_cohort):
     assert metadata(bundle)["network_data_format"]["inputs"]["table"]["num_channels"] == phantom_cohort.schema.n_columns
     monai.bundle.verify_net_in_out(
@@ -131,9 +137,9 @@ def test_imports_resolve(name):
         assert names["module"] is None or hasattr(module, names["name"]), line
 
 
-@pytest.mark.parametrize("name", ["train.yaml", "small.yaml"])
-def test_sizes_of_tip_agree(name):
-    of_tip, of_cad = load(TIP, name)["sizes"], load(CAD, name)["sizes"]
+@pytest.mark.parametrize("names", [["train.yaml"], ["train.yaml", "small.yaml"]])
+def test_sizes_of_tip_agree(names):
+    of_tip, of_cad = (merged(bundle, *names)["sizes"] for bundle in (TIP, CAD))
     assert of_tip == {key: of_cad[key] for key in of_tip}
     assert len(of_tip) == 9
 
@@ -155,9 +161,82 @@ def test_recovery_is_the_network_that_was_pretrained():
     assert trained == used
 
 
-def test_overlays_change_ids_that_exist():
-    for bundle in BUNDLES:
-        sizes = load(bundle, "train.yaml")["sizes"]
-        small = load(bundle, "small.yaml")
-        assert set(small) <= set(load(bundle, "train.yaml"))
-        assert list(small["sizes"]) == list(sizes)  # an overlay replaces the whole of it
+@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize("overlay", ["small.yaml", "augmentation_published.yaml"])
+def test_overlays_hold_differences_alone(bundle, overlay):
+    if not (configs(bundle) / overlay).is_file():
+        pytest.skip(f"{bundle} has no {overlay}")
+    config = ConfigParser(load(bundle, "train.yaml"))
+    for key, value in load(bundle, overlay).items():
+        assert key in config, key
+        assert config[key] != value, key
+
+
+def test_sizes_are_those_of_the_papers():
+    expected = {
+        "resnet_block": "bottleneck",
+        "resnet_layers": [3, 4, 6, 3],
+        "resnet_channels": [64, 128, 256, 512],
+        "table_dim": 512,
+        "table_blocks": 4,
+        "table_heads": 8,
+        "tip_blocks": 4,
+        "tip_heads": 8,
+        "tip_projection_dim": 128,
+        "fusion_dim": 256,
+        "fusion_blocks": 2,
+        "fusion_heads": 8,
+        "embedding_dim": 128,
+    }
+    assert load(CAD, "train.yaml")["sizes"] == expected
+
+
+TASK_KEYS = {"task", "class_names"}
+"""Ids of train.yaml in which the two classification bundles differ."""
+TASK_METADATA = {"name", "task", "description", "label_classes"}
+"""Entries of metadata.json in which they differ, beside the names of the two output channels."""
+
+
+def files_of(bundle):
+    folder = ROOT / "bundles" / bundle
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_classification_bundles_have_the_same_files():
+    cad, infarction = files_of(CAD), files_of(INFARCTION)
+    assert cad.keys() == infarction.keys()
+    differing = {name for name, path in cad.items() if path.read_bytes() != infarction[name].read_bytes()}
+    assert differing == {"configs/train.yaml", "configs/metadata.json", "docs/README.md"}
+
+
+def test_classification_bundles_differ_in_the_task_alone():
+    cad, infarction = load(CAD, "train.yaml"), load(INFARCTION, "train.yaml")
+    assert list(cad) == list(infarction)
+    assert {key for key, value in cad.items() if value != infarction[key]} == TASK_KEYS
+    assert (cad["task"], infarction["task"]) == ("cad", "infarction")
+    about_cad, about_infarction = metadata(CAD), metadata(INFARCTION)
+    for about in (about_cad, about_infarction):
+        about["network_data_format"]["outputs"]["pred"].pop("channel_def")
+    assert {key for key in about_cad.keys() | about_infarction.keys() if about_cad[key] != about_infarction[key]} == (
+        TASK_METADATA
+    )
+
+
+@pytest.mark.parametrize("name", ["configs/train.yaml", "docs/README.md"])
+def test_words_of_classification_bundles_differ_in_the_task_alone(name):
+    text = files_of(CAD)[name].read_text(encoding="utf-8")
+    for word, other in (
+        ("coronary artery disease", "myocardial infarction"),
+        ("CAD", "infarction"),
+        ("cad ", "infarction "),
+    ):
+        text = text.replace(word, other)
+    of_infarction = files_of(INFARCTION)[name].read_text(encoding="utf-8")
+    assert [line.split() for line in text.splitlines()] == [line.split() for line in of_infarction.splitlines()]
+
+
+@pytest.mark.parametrize("bundle", [CAD, INFARCTION])
+def test_names_of_classes_agree_with_the_metadata(bundle):
+    names, about = load(bundle, "train.yaml")["class_names"], metadata(bundle)
+    assert list(about["network_data_format"]["outputs"]["pred"]["channel_def"].values()) == names
+    assert about["label_classes"] == f"0: {names[0]}, 1: {names[1]}"

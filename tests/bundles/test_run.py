@@ -11,7 +11,8 @@ import torch
 from ignite.engine import Events
 
 from dymo_med.data.cohort import write_cohort
-from dymo_med.utils import load_weights
+from dymo_med.serving import Predictor
+from dymo_med.utils import load_weights, sha256_of
 from tests.bundles.runs import CAD, THIRD_PARTY_WARNINGS, TIP, run, workflow
 
 pytestmark = [pytest.mark.slow, *THIRD_PARTY_WARNINGS]
@@ -48,6 +49,11 @@ class Chain:
 
     def weights(self, name):
         return load_weights(self.root / "models" / name)
+
+
+def kind_of(run):
+    """What a run does; its name ends with the first digits of its key."""
+    return run.info.run_name.split()[0]
 
 
 def _refuse(text):
@@ -116,10 +122,10 @@ def test_seeded_training_gives_the_same_weights(chain, twin, name):
 
 def test_seeded_training_gives_the_same_metrics(chain, twin):
     of_twin = twin.runs()
-    assert [found.info.run_name for found in of_twin] == ["pre-train", "train"]
+    assert [kind_of(found) for found in of_twin] == ["pre-train", "train"]
     for first, second in zip(chain.stored, of_twin, strict=False):
         assert first.data.metrics == second.data.metrics
-    assert of_twin[1].data.metrics["validation/val_auroc"] > 0
+    assert of_twin[1].data.metrics["validation/auroc"] > 0
 
 
 @pytest.fixture(scope="module")
@@ -235,23 +241,51 @@ def test_strategies_are_compared_on_the_same_subjects(chain, phantom_cohort):
 
 
 def test_one_tracked_run_for_each_bundle_run(chain, phantom_cohort):
-    assert [found.info.run_name for found in chain.stored] == ["pre-train", "train", "evaluate", "inference"]
+    assert [kind_of(found) for found in chain.stored] == ["pre-train", "train", "evaluate", "inference"]
     assert {found.info.status for found in chain.stored} == {"FINISHED"}
     pretrained, trained, evaluated, predicted = chain.stored
     assert pretrained.data.params["seed"] == trained.data.params["seed"] == "2022"
     assert trained.data.params["sizes.fusion_dim"] == "8"
-    assert predicted.data.params == {"ics_weight": "ratio", "decoding": "column"}
+    assert predicted.data.params["ics_weight"] == "ratio"
+    assert predicted.data.params["decoding"] == "column"
     assert evaluated.data.tags["cohort_digest"] == trained.data.tags["cohort_digest"] == phantom_cohort.digest
     assert {found.data.tags["data_kind"] for found in chain.stored} == {"simulated"}
     assert set(pretrained.data.metrics) == {"train/loss"}
-    of_subsets = [f"validation/val_auroc{part}" for part in ("", "_image", "_table", "_image_table")]
+    of_subsets = [f"validation/auroc{part}" for part in ("", "_image", "_table", "_image_table")]
     assert set(trained.data.metrics) >= {"train/loss", *of_subsets}
     assert all(math.isfinite(value) for value in trained.data.metrics.values())
 
 
+def test_predictions_lead_to_weights_data_and_code(chain, phantom_cohort):
+    pretrained, trained, *users = chain.stored
+    for used in users:
+        tags = used.data.tags
+        for role, maker, weights in (("classifier", trained, "model.pt"), ("recovery", pretrained, "tip.pt")):
+            assert tags[f"weights.{role}.run"] == maker.data.tags["dymo_med.run"]
+            assert tags[f"weights.{role}.sha256"] == sha256_of(chain.root / "models" / weights)
+            assert tags[f"weights.{role}.cohort_digest"] == phantom_cohort.digest
+            assert tags[f"weights.{role}.code_commit"] == maker.data.tags["code.commit"]
+            assert f"/runs/{maker.info.run_id})" in tags["mlflow.note.content"]
+    data = {found.tags[0].value: found.dataset for found in trained.inputs.dataset_inputs}
+    assert set(data) == {"training", "validation"}
+    n_training = int((phantom_cohort.subjects["split"] == "train").sum())
+    assert json.loads(data["training"].profile)["subjects"] == n_training
+
+
+def test_evaluated_model_is_registered_and_predicts(chain, phantom_folder):
+    client = mlflow.MlflowClient(f"sqlite:///{chain.root / 'eval' / 'mlflow.db'}")
+    (version,) = client.search_model_versions("name = 'dymo_med_cad'")
+    assert version.run_id == chain.stored[2].info.run_id
+    model = chain.root / "eval" / "mlflow-files" / "models" / version.tags["dymo_med.model"] / "artifacts" / "artifacts"
+    predictor = Predictor.load({path.name: path for path in model.iterdir()})
+    images = sorted((phantom_folder / "first_download").rglob("*.zip"))[:2]
+    answer = predictor.predict(pd.DataFrame({"image": [str(path) for path in images]}))
+    assert answer["status"].tolist() == ["predicted"] * 2
+
+
 def test_metrics_stand_at_their_epochs(chain):
     client = mlflow.MlflowClient(f"sqlite:///{chain.root / 'eval' / 'mlflow.db'}")
-    for name in ("train/loss", "validation/val_auroc"):
+    for name in ("train/loss", "validation/auroc"):
         history = client.get_metric_history(chain.stored[1].info.run_id, name)
         assert [metric.step for metric in history] == [1, 2]
 
@@ -262,7 +296,9 @@ def test_store_tells_of_no_subject_and_of_no_place_of_data(chain, phantom_cohort
     assert len(texts) == 44
     texts += [str(cohort.folder) for cohort in cohorts] + [str(chain.root / "models")]
     stored = [path for path in (chain.root / "eval").glob("mlflow*/**/*") if path.is_file()]
-    assert {path.name for path in stored} == {"comparison.csv"}
+    assert {"comparison.csv", "comparison.json", "loss.png", "MLmodel", "classifier.pt"} <= {
+        path.name for path in stored
+    }
     for path in [*stored, chain.root / "eval" / "mlflow.db"]:
         content = path.read_bytes()
         assert [text for text in texts if text.encode() in content] == []
@@ -280,7 +316,7 @@ def test_error_in_training_is_a_failed_run(new_chain, phantom_cohort):
     with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
         work.run()
     assert str(caught.value.__cause__) == "out of luck"
-    assert [(found.info.run_name, found.info.status) for found in chain.runs()] == [("pre-train", "FAILED")]
+    assert [(kind_of(found), found.info.status) for found in chain.runs()] == [("pre-train", "FAILED")]
     assert not (chain.root / "models").exists()
 
 
@@ -289,5 +325,5 @@ def test_named_store_is_used(chain, tmp_path, phantom_cohort, copy_store):
     uri = f"sqlite:///{copy_store(tmp_path / 'eval') / 'mlflow.db'}"
     output = chain.root / "eval" / "elsewhere"
     chain.run("other", CAD, "inference.yaml", dataset_dir=phantom_cohort.folder, output_dir=output, tracking_uri=uri)
-    assert [found.info.run_name for found in elsewhere.runs()] == ["inference"]
+    assert [kind_of(found) for found in elsewhere.runs()] == ["inference"]
     assert len(chain.runs()) == before

@@ -42,7 +42,7 @@ def test_the_closing_line_counts(capsys):
     common.write_summary(cohort)
     assert capsys.readouterr().out == (
         "3 subjects (train 2, val 1; data: simulated) in cohort; "
-        "3 set aside (image 2, table 1), reasons in set_aside.csv\n"
+        "3 set aside (image 2, table 1), reasons in qc.parquet\n"
     )
     cohort.set_aside = cohort.set_aside[:0]
     common.write_summary(cohort)

@@ -3,8 +3,10 @@
 import re
 
 import pandas as pd
+import pytest
 
 from dymo_med.data.cohort import Cohort
+from dymo_med.data.cohort.lock import writing_to
 from tests.cli.conftest import IMAGE, prepare
 
 
@@ -39,10 +41,11 @@ def test_faulty_subjects_are_set_aside_and_no_registry_id_is_told(trained, downl
 
 def test_running_again_reads_no_image(trained, download, monkeypatch, capsys):
     monkeypatch.setattr("dymo_med.data.cohort.writing.read_model_image", _never)
-    digest, stamp = trained.digest, (trained.folder / "frames" / "frames-00000.npy").stat().st_mtime_ns
+    stable = [trained.folder / "cohort.json", *(trained.folder / "frames").iterdir()]
+    digest, stamps = trained.digest, [path.stat().st_mtime_ns for path in stable]
     assert prepare(download, trained.folder, *IMAGE) == 0
     assert Cohort(trained.folder).digest == digest
-    assert (trained.folder / "frames" / "frames-00000.npy").stat().st_mtime_ns == stamp
+    assert [path.stat().st_mtime_ns for path in stable] == stamps
     assert f"{len(trained)} subjects" in capsys.readouterr().out
 
 
@@ -72,3 +75,39 @@ def test_an_absent_table_is_one_line(download, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("dymo-med: error: ")
     assert error.count("\n") == 1
+
+
+def test_shards_of_the_command_and_then_all_of_it(trained, download, tmp_path, capsys):
+    output = tmp_path / "sharded"
+    for number in (2, 1):
+        assert prepare(download, output, *IMAGE, "--shard", f"{number}/2") == 0
+    said = capsys.readouterr().out
+    assert "shard 2 of 2: 0 images in" in said
+    assert not (output / "cohort.json").exists()
+    assert prepare(download, output, *IMAGE) == 0
+    for path in trained.folder.rglob("*"):
+        if path.is_file():
+            assert (output / path.relative_to(trained.folder)).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("shard", "message"),
+    [("3", "a number, a slash and the number of shards, however: '3'"), ("3/2", "however: 3 of 2")],
+)
+def test_a_shard_that_does_not_exist(download, tmp_path, capsys, shard, message):
+    assert prepare(download, tmp_path / "out", *IMAGE, "--shard", shard) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_two_at_once_on_one_cohort_is_one_line(download, tmp_path, capsys):
+    with writing_to(tmp_path / "out", is_shard=True):
+        assert prepare(download, tmp_path / "out", *IMAGE) == 2
+        assert "another one is at work in out: wait for its end, then run again" in capsys.readouterr().err
+        assert prepare(download, tmp_path / "out", *IMAGE, "--shard", "2/2") == 0
+    with writing_to(tmp_path / "out"):
+        assert prepare(download, tmp_path / "out", *IMAGE, "--shard", "2/2") == 2
+
+
+def test_a_shard_keeps_a_key_out_of_the_cohort_too(download, capsys):
+    assert prepare(download, download.parent, "--shard", "1/1") == 2
+    assert "the key must not lie in the cohort" in capsys.readouterr().err

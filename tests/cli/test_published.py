@@ -118,7 +118,7 @@ def test_export_what_was_converted(tmp_path, capsys):
     back = load_published(tmp_path / "exported/checkpoint_best_auc.ckpt", **files_back, table_heads=2, tip_heads=4)
     converted = torch.load(tmp_path / "converted/model.pt", weights_only=True)
     for name, value in back.network.state_dict().items():
-        assert torch.equal(converted[name], value), name
+        torch.testing.assert_close(value, converted[name], rtol=0, atol=0, equal_nan=True, msg=name)
     assert main([*words, "--config-file", str(tmp_path / "none.yaml")]) == 2
     assert "no configuration at" in capsys.readouterr().err
     (tmp_path / "converted/model.pt").unlink()

@@ -9,6 +9,7 @@ from dymo_med.handlers import ClassStatisticsFitter, PrototypeUpdater
 from dymo_med.losses import PrototypeLoss
 from dymo_med.utils import load_weights, save_weights
 from tests.handlers.build import network, random_fused, replay
+from tests.processes import in_processes
 from tests.selection.oracle import fit_statistics, subsets_of
 
 N_CLASSES, DIM = 3, 4
@@ -39,6 +40,21 @@ def test_prototype_is_the_mean_of_the_epoch(nan_share):
     replay(PrototypeUpdater(net, loss)).run(batches, max_epochs=1)
     for label in range(N_CLASSES):
         np.testing.assert_allclose(net.prototypes[label].numpy(), mean_of_class(batches, label), rtol=1e-6)
+
+
+def test_prototypes_are_those_of_the_samples_of_all_processes(tmp_path):
+    """Class 2 is seen by the second process alone, in fewer batches than the first has."""
+    generator = torch.Generator().manual_seed(3)
+    batches = [output(generator, labels, 0.3) for labels in ([0, 1, 0, 0], [1, 1, 0], [1, 0, 2, 2, 2])]
+
+    def prototypes(part):
+        net = network()
+        replay(PrototypeUpdater(net, PrototypeLoss())).run(part, max_epochs=1)
+        return net.prototypes
+
+    found = in_processes(lambda rank: prototypes([batches[:2], batches[2:]][rank]), tmp_path / "store")
+    for part in found:
+        np.testing.assert_allclose(part, prototypes(batches), rtol=1e-6)
 
 
 def test_only_the_last_epoch_counts():

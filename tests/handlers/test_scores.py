@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from dymo_med.handlers import pooled_auroc, subset_aurocs
 from tests.handlers.build import random_fused
+from tests.processes import in_processes
 
 NAMES = ["image", "table", "image_table"]
 
@@ -74,3 +75,31 @@ def test_one_class_has_no_score():
     batches[0]["label"].zero_()
     with pytest.warns(UserWarning, match="y values can not be all"):
         assert np.isnan(measured(pooled_auroc(), batches)["val_auroc"])
+
+
+def test_scores_are_those_of_the_samples_of_all_processes(tmp_path):
+    """The processes have other numbers of batches, and one of them nobody of the first subset."""
+    batches = batches_of(2, sizes=(16, 9, 5))
+    for key in ("logits", "embedding"):
+        getattr(batches[2]["pred"], key)[0] = torch.nan
+    metrics = {**pooled_auroc(), **subset_aurocs(["image", "table"])}
+    expected = measured(metrics, batches)
+    found = in_processes(lambda rank: measured(metrics, [batches[2:], batches[:2]][rank]), tmp_path / "store")
+    assert found == [pytest.approx(expected, abs=1e-9)] * 2
+
+
+def test_batch_without_anybody_of_a_subset_is_no_error():
+    batches = batches_of(2)
+    batches[1]["pred"].logits[0] = torch.nan
+    probs, labels = rows_of(batches, [0])
+    assert measured(subset_aurocs(["image", "table"]), batches)["val_auroc_image"] == pytest.approx(
+        roc_auc_score(labels, probs[:, 1]), abs=1e-6
+    )
+
+
+def test_subset_that_nobody_has_is_no_score():
+    batches = batches_of(2)
+    for batch in batches:
+        batch["pred"].logits[1] = torch.nan
+    with pytest.warns(UserWarning, match="a validation score needs samples, however: 0 have a part of the subset"):
+        assert np.isnan(measured(subset_aurocs(["image", "table"]), batches)["val_auroc_table"])

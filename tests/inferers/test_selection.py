@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from dymo_med.inferers import Policy, SelectionInferer, build_bank
+from dymo_med.inferers import Policy, SelectionInferer, build_bank, encode_shared
+from dymo_med.networks.calibration import Calibration, TemperatureScaling
 from dymo_med.recovery.simple import MeanModeRecovery
 from dymo_med.recovery.tip import TIPRecovery
+from dymo_med.selection import select
+from dymo_med.selection.situations import situation_names
+from dymo_med.utils import Strategy
 from tests.inferers.reference import decide
 from tests.networks import build, weights
 from tests.selection import oracle
@@ -199,3 +203,92 @@ def test_refusals():
     ecg = MeanModeRecovery("ecg", [2], 1)
     with pytest.raises(ValueError, match=r"must fill one of \['image', 'table'\], however: mean_mode fills 'ecg'"):
         build_bank(network, *network.bind(**build.batch()), [ecg])
+
+
+def test_thresholds_follow_the_situation_of_each_sample():
+    network, _, recoveries, _, inputs = make_case()
+    limits = {"image whole, table absent": np.inf, "image whole, table half or more": -np.inf, "otherwise": 0.0}
+    policies = {"mixed": Policy("greedy", "none", limits), **POLICIES}
+    found = run(network, recoveries[:1], inputs, policies)
+    kinds = situation_names(found["mixed"].trace.modalities, found["mixed"].trace.observed_share)
+    assert {"image whole, table absent", "image whole, table half or more"} < set(kinds)
+    for row, kind in enumerate(kinds):
+        alike = {np.inf: "discard", -np.inf: "fuse_all", 0.0: "greedy"}[limits.get(kind, 0.0)]
+        torch.testing.assert_close(
+            found["mixed"].logits[row], found[alike].logits[row], rtol=0, atol=1e-12, equal_nan=True
+        )
+
+
+def test_calibration_changes_the_prediction_and_no_decision():
+    network, _, recoveries, _, inputs = make_case()
+    image, rest = inputs["image"], {name: value for name, value in inputs.items() if name != "image"}
+    calibrated = SelectionInferer(recoveries, POLICIES, calibration=Calibration((TemperatureScaling(2.0),)))
+    for name, selection in calibrated(image, network, **rest).items():
+        plain = run(network, recoveries, inputs)[name]
+        torch.testing.assert_close(selection.logits, plain.logits / 2, equal_nan=True)
+        assert torch.equal(selection.trace.variants, plain.trace.variants)
+        for step, expected in zip(selection.trace.steps, plain.trace.steps, strict=True):
+            assert torch.equal(step.reward.nan_to_num(), expected.reward.nan_to_num())
+
+
+def test_shared_encodings_give_the_same_bank():
+    network, _, recoveries, _, inputs = make_case()
+    contents, missing = network.bind(**inputs)
+    whole = encode_shared(network, contents, missing, recoveries, ["image"])
+    rows = torch.tensor([3, 0, 0, 5])
+    images = build.count_passes(network.encoders["image"])
+    recovered = build.count_passes(recoveries[0].network.encoder_imaging)
+    taken = [{name: value[rows] for name, value in part.items()} for part in (contents, missing)]
+    shared = build_bank(network, *taken, recoveries, whole.rows(rows))
+    assert images == recovered == []
+    alone = build_bank(network, *taken, recoveries)
+    everyone = torch.arange(4)
+    assert torch.equal(shared.open, alone.open)
+    for variant in range(3):
+        state = torch.tensor([[0, variant]]).expand(4, 2)
+        first, second = shared.tokens(everyone, state), alone.tokens(everyone, state)
+        for name in first:
+            torch.testing.assert_close(first[name].values, second[name].values)
+            assert torch.equal(first[name].missing, second[name].missing)
+
+
+def test_a_modality_that_a_recovery_fills_may_be_encoded_before():
+    network, _, recoveries, _, inputs = make_case()
+    contents, missing = network.bind(**inputs)
+    whole = encode_shared(network, contents, missing, recoveries, ["image", "table"])
+    tables = build.count_passes(network.encoders["table"])
+    shared = build_bank(network, contents, missing, recoveries, whole)
+    assert sum(tables) == int(shared.open.sum())  # proposals alone
+    alone = build_bank(network, contents, missing, recoveries)
+    everyone, state = torch.arange(len(KINDS)), torch.zeros(len(KINDS), 2, dtype=torch.int64)
+    for name, tokens in alone.tokens(everyone, state).items():
+        torch.testing.assert_close(shared.tokens(everyone, state)[name].values, tokens.values)
+
+
+def test_a_bank_of_some_recoveries_decides_as_if_there_were_no_others():
+    network, _, recoveries, _, inputs = make_case()
+    bank = build_bank(network, *network.bind(**inputs), recoveries)
+    for recovery in recoveries:
+        part = bank.only([recovery.name])
+        alone = build_bank(network, *network.bind(**inputs), [recovery])
+        assert part.candidate_names == alone.candidate_names
+        assert torch.equal(part.open, alone.open)
+        for strategy in (Strategy.FUSE_ALL, Strategy.GREEDY):
+            first = select(network.fuse, part, network.statistics, strategy=strategy)
+            second = select(network.fuse, alone, network.statistics, strategy=strategy)
+            torch.testing.assert_close(first.logits, second.logits, rtol=0, atol=1e-11)
+    assert len(bank.candidates) == 2  # the bank itself is as it was
+    assert bank.only([]).candidates == ()
+
+
+def test_thresholds_are_checked():
+    with pytest.raises(ValueError, match="must not be nan, however: it is for 'otherwise'"):
+        Policy("greedy", threshold=float("nan"))
+    with pytest.raises(ValueError, match=r"need one for 'otherwise', however: \['image whole'\]"):
+        Policy("greedy", threshold={"image whole": 0.1})
+    with pytest.raises(
+        ValueError, match=r"a strategy, an ics_weight and a threshold, however: \['limit', 'strategy'\]"
+    ):
+        Policy.from_record({"strategy": "greedy", "limit": 1})
+    policy = Policy("greedy", "ratio", {"image whole": float("-inf"), "otherwise": 0.1})
+    assert Policy.from_record(policy.to_record()) == policy

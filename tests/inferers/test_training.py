@@ -6,6 +6,7 @@ import torch
 from dymo_med.inferers import SubsetInferer, TIPPretrainingInferer
 from dymo_med.losses import PrototypeLoss, TIPLoss
 from tests.networks import build, weights
+from tests.processes import in_processes
 
 
 def without_nan(kinds):
@@ -143,3 +144,41 @@ def test_hidden_rate_can_be_drawn_anew_for_every_row():
     assert 14 < counts.float().mean() < 16
     with pytest.raises(ValueError, match=r"hidden_rate must be a pair \(low, high\) in order, however: .*0.9, 0.5"):
         TIPPretrainingInferer(hidden_rate=[0.9, 0.5])
+
+
+def subsets_of_epochs(inferer, epochs):
+    network = Recorder()
+    for epoch in epochs:
+        inferer.set_epoch(epoch)
+        for _ in range(4):
+            inferer(torch.zeros(1), network)
+    return torch.stack(network.subsets).reshape(len(epochs), -1)
+
+
+def test_subsets_of_an_epoch_depend_on_seed_and_epoch_alone():
+    first = subsets_of_epochs(SubsetInferer(4, n_subsets=3, seed=1), [1, 2, 3])
+    again = subsets_of_epochs(SubsetInferer(4, n_subsets=3, seed=1), [3, 1])
+    assert torch.equal(again, first[[2, 0]])
+    assert len({tuple(epoch) for epoch in first.tolist()}) == 3
+    assert not torch.equal(subsets_of_epochs(SubsetInferer(4, n_subsets=3, seed=2), [1]), first[:1])
+
+
+def hidden_cells(inferer, n_rows, epoch):
+    seen = []
+    table = torch.zeros(n_rows, 12)
+    kwargs = {"table": table, "table_missing": table.bool(), "table_corrupted": table}
+    inferer.set_epoch(epoch)
+    for _ in range(2):
+        inferer(torch.zeros(n_rows, 1), lambda *_, hidden, **__: seen.append(hidden) or {}, **kwargs)
+    return torch.stack(seen)
+
+
+def test_processes_hide_what_one_would_hide(tmp_path):
+    """Rank r of N has every N-th row of the batch."""
+    whole = hidden_cells(TIPPretrainingInferer([0.2, 0.9], seed=3), 6, epoch=2)
+    found = in_processes(
+        lambda _: hidden_cells(TIPPretrainingInferer([0.2, 0.9], seed=3), 3, epoch=2), tmp_path / "store"
+    )
+    for rank, part in enumerate(found):
+        assert (torch.as_tensor(part) == whole[:, rank::2]).all()
+    assert not torch.equal(whole, hidden_cells(TIPPretrainingInferer([0.2, 0.9], seed=3), 6, epoch=3))

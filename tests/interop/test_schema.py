@@ -23,7 +23,7 @@ def training_table(n=40, seed=0):
             table[column.name] = rng.choice(np.array(column.categories, dtype=object), n)
         else:
             low, high = column.low, column.high
-            table[column.name] = rng.uniform(low + 0.4 * (high - low), low + 0.6 * (high - low), n)
+            table[column.name] = rng.uniform(low + 0.1 * (high - low), low + 0.25 * (high - low), n)
     return pd.DataFrame(table, index=[f"S{i}" for i in range(n)])
 
 

@@ -67,6 +67,8 @@ def fit_statistics(network, seed=5):
     statistics.std.copy_(torch.rand(shape[:2], generator=generator, dtype=torch.float64) + 0.5)
     statistics.overall.copy_(statistics.prototypes.mean(0))
     statistics.is_fitted.fill_(True)
+    shares = torch.rand(shape[1], generator=generator, dtype=torch.float64) + 0.5
+    statistics.set_prevalence((shares / shares.sum()).tolist(), [1 / shape[1]] * shape[1])
     return network
 
 

@@ -57,7 +57,7 @@ def test_completed_tables_are_the_same():
 
 
 def test_the_network_itself_stays_as_it_is():
-    network = build.classifier()[0].train()
+    network = build.fit_statistics(build.classifier()[0]).train()
     before = copy.deepcopy(network.state_dict())
     prepared = prepare_for_inference(network)
     assert network.training

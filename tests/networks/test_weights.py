@@ -29,6 +29,7 @@ def test_round_trip(tmp_path):
     source = small()
     source.prototypes.fill_(0.25)
     source.statistics.is_fitted.fill_(True)
+    source.statistics.set_prevalence([0.75, 0.25], [0.5, 0.5])
     save_weights(tmp_path / "m.pt", source.state_dict())
     loaded = with_weights(small(), tmp_path / "m.pt")
     for name, value in source.state_dict().items():
@@ -77,3 +78,31 @@ def test_names_must_fit(tmp_path):
     save_weights(tmp_path / "m.pt", state)
     with pytest.raises(ValueError, match=r"m.pt has in excess 2 entries, first 'eta'"):
         with_weights(small(), tmp_path / "m.pt")
+
+
+def with_schema(digest):
+    encoder = TableEncoder([2], 1, dim=8, n_blocks=1, n_heads=2, schema_digest=digest)
+    return MultimodalTransformer({"labs": encoder}, 2, dim=8, n_heads=2, embedding_dim=4)
+
+
+def test_weights_carry_the_schema_of_their_table(tmp_path):
+    save_weights(tmp_path / "m.pt", with_schema("ab" * 32).state_dict())
+    assert with_weights(with_schema("ab" * 32), tmp_path / "m.pt").encoders["labs"].schema_digest.tolist() == [171] * 32
+    text = r"m.pt was trained with schema abababababab and the cohort has 0123456789ab; prepare the cohort with"
+    with pytest.raises(ValueError, match=text):
+        with_weights(with_schema("0123456789abcdef" * 4), tmp_path / "m.pt")
+
+
+def test_schema_is_named_before_sizes_that_follow_from_it(tmp_path):
+    encoder = TableEncoder([2, 5], 1, dim=8, n_blocks=1, n_heads=2, schema_digest="cd" * 32)
+    other = MultimodalTransformer({"labs": encoder}, 2, dim=8, n_heads=2, embedding_dim=4)
+    save_weights(tmp_path / "m.pt", other.state_dict())
+    with pytest.raises(ValueError, match=r"trained with schema cdcdcdcdcdcd and the cohort has abababababab"):
+        with_weights(with_schema("ab" * 32), tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize(("stored", "own"), [(None, "ab" * 32), ("ab" * 32, None)])
+def test_unknown_schema_is_not_compared(tmp_path, stored, own):
+    save_weights(tmp_path / "m.pt", with_schema(stored).state_dict())
+    loaded = with_weights(with_schema(own), tmp_path / "m.pt")
+    assert loaded.encoders["labs"].schema_digest.any() == (stored is not None)

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from dymo_med.networks.nets.encoder import ModalityEncoder
-from dymo_med.utils import check_positive_int
+from dymo_med.utils import check_positive_int, rebuildable
 
 __all__ = ["ConvEncoder"]
 
 
+@rebuildable
 class ConvEncoder(ModalityEncoder):
     """Tokens of a small 2D image: stride-2 convolutions with ReLU, a 1x1 convolution, 2x2 max-pooling.
 
@@ -21,6 +22,8 @@ class ConvEncoder(ModalityEncoder):
         in_channels: Number of image channels C.
         image_size: Edge length X = Y in pixels.
         channels: Width after each convolution; the last is the width of the tokens.
+        pooled: False = leave out the 1x1 convolution and the pooling: a token for every place of the last feature map,
+            16 by default, as encoders of a multimodal VAE are published (BASELINES section 4.2).
 
     Shape:
         - ``x``: (B, C, X, Y), any finite range; ``missing``: (B, P); output: (B, P, ``token_dim``)
@@ -34,7 +37,14 @@ class ConvEncoder(ModalityEncoder):
         torch.Size([2, 4, 128])
     """
 
-    def __init__(self, in_channels: int = 3, image_size: int = 28, *, channels: Sequence[int] = (32, 64, 128)) -> None:
+    def __init__(
+        self,
+        in_channels: int = 3,
+        image_size: int = 28,
+        *,
+        channels: Sequence[int] = (32, 64, 128),
+        pooled: bool = True,
+    ) -> None:
         for index, width in enumerate(channels):
             check_positive_int(f"channels[{index}]", width)
         check_positive_int("in_channels", in_channels)
@@ -47,12 +57,15 @@ class ConvEncoder(ModalityEncoder):
                 f"image_size must leave 2 pixels or more after {len(channels)} convolutions of stride 2 (one or more), "
                 f"however: image_size={image_size} leaves {edge}; use a larger image or fewer convolutions"
             )
-        super().__init__((in_channels, image_size, image_size), n_tokens=(edge // 2) ** 2, token_dim=channels[-1])
+        edge = edge // 2 if pooled else edge
+        super().__init__((in_channels, image_size, image_size), n_tokens=edge**2, token_dim=channels[-1])
         layers: list[nn.Module] = []
         for n_in, n_out in zip((in_channels, *channels), channels, strict=False):
             layers += [nn.Conv2d(n_in, n_out, kernel_size=3, stride=2, padding=1), nn.ReLU()]
         self.network = nn.Sequential(*layers)
-        self.proj_conv = nn.Sequential(nn.Conv2d(channels[-1], channels[-1], kernel_size=1), nn.MaxPool2d(2))
+        self.proj_conv = nn.Sequential()
+        if pooled:
+            self.proj_conv = nn.Sequential(nn.Conv2d(channels[-1], channels[-1], kernel_size=1), nn.MaxPool2d(2))
 
     def forward(self, x: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - an image is whole
         """Encode present images."""

@@ -1,6 +1,7 @@
 """What every modality encoder offers to the networks that use it."""
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import nn
@@ -25,6 +26,17 @@ class ModalityEncoder(nn.Module, ABC):
         self.input_shape = input_shape
         self.n_tokens = n_tokens
         self.token_dim = token_dim
+        self.is_frozen = False
+
+    def freeze(self) -> None:
+        """Keep the encoder as it is: no gradients, and evaluation mode for good, so that BatchNorm learns nothing."""
+        self.is_frozen = True
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode as any module does; a frozen encoder stays in evaluation mode."""
+        return super().train(mode and not self.is_frozen)
 
     @abstractmethod
     def forward(self, x: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:

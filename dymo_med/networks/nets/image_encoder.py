@@ -6,6 +6,7 @@ import torch
 from monai.networks.nets import ResNet
 
 from dymo_med.networks.nets.encoder import ModalityEncoder
+from dymo_med.utils import rebuildable
 
 __all__ = ["ImageEncoder", "ResNetFeatureMap"]
 
@@ -30,6 +31,7 @@ class ResNetFeatureMap(ResNet):
         return features
 
 
+@rebuildable
 class ImageEncoder(ModalityEncoder):
     """ResNet tokens of a 2D image whose channels are cine frames.
 

@@ -12,11 +12,12 @@ from dymo_med.networks.blocks.packing import pack_rows
 from dymo_med.networks.blocks.transformer import INITIAL_STD, TransformerBlock, initialize_weights
 from dymo_med.networks.nets.encoder import ModalityEncoder
 from dymo_med.selection import ClassStatistics, Fused, Tokens, normalize
-from dymo_med.utils import Metric, as_choice, check_bool_mask, check_positive_int, check_shape
+from dymo_med.utils import Metric, as_choice, check_bool_mask, check_positive_int, check_shape, n_processes, rebuildable
 
 __all__ = ["MultimodalTransformer"]
 
 
+@rebuildable
 class MultimodalTransformer(nn.Module):
     """Classify any combination of modalities and place it in a metric space (METHOD section 2).
 
@@ -201,7 +202,7 @@ class MultimodalTransformer(nn.Module):
             encoded: torch.Tensor = encoder(encoder.clean(x, missing), missing)
             return encoded
         zeros = x.new_zeros(len(x), encoder.n_tokens, encoder.token_dim)
-        if not len(rows):
+        if not len(rows) and not (self.training and n_processes() > 1):  # others may wait for it in their BatchNorm
             return zeros
         encoded = encoder(encoder.clean(x[rows], missing[rows]), missing[rows])
         return zeros.to(encoded.dtype).index_copy(0, rows, encoded)

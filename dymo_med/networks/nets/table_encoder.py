@@ -7,10 +7,12 @@ from torch import nn
 
 from dymo_med.networks.blocks.transformer import INITIAL_STD, TransformerBlock, initialize_weights
 from dymo_med.networks.nets.encoder import ModalityEncoder
+from dymo_med.utils import as_digest, rebuildable
 
 __all__ = ["TableEncoder"]
 
 
+@rebuildable
 class TableEncoder(ModalityEncoder):
     """TIP's tabular Transformer (METHOD section 2).
 
@@ -24,13 +26,15 @@ class TableEncoder(ModalityEncoder):
         dim: Width of the tokens; 512 as published.
         n_blocks: Number of blocks; 4 as published.
         n_heads: Number of heads; 8 as published.
+        schema_digest: SHA-256 of the schema of the table, 64 hexadecimal digits; kept in a buffer, so that weights say
+            which columns, categories and scales they belong to. None = unknown.
 
     Shape:
         - ``x``: (B, F) float, category indices then standardised numbers; ``missing``: (B, F)
         - output: (B, F, ``dim``); :meth:`encode_with_class_token` gives (B, 1 + F, ``dim``)
 
     Raises:
-        ValueError: there is no column.
+        ValueError: there is no column, or the digest is none.
 
     Example:
         >>> encoder = TableEncoder([2, 3], 1, dim=8, n_blocks=1, n_heads=2)
@@ -39,6 +43,7 @@ class TableEncoder(ModalityEncoder):
     """
 
     offsets: torch.Tensor
+    schema_digest: torch.Tensor
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class TableEncoder(ModalityEncoder):
         dim: int = 512,
         n_blocks: int = 4,
         n_heads: int = 8,
+        schema_digest: str | None = None,
     ) -> None:
         n_columns = len(cat_cardinalities) + n_num_features
         if n_columns == 0:
@@ -64,6 +70,7 @@ class TableEncoder(ModalityEncoder):
         self.transformer_blocks = nn.ModuleList(TransformerBlock(dim, n_heads) for _ in range(n_blocks))
         offsets = torch.tensor([0, *cat_cardinalities], dtype=torch.int64).cumsum(0)[:-1].clone()
         self.register_buffer("offsets", offsets, persistent=False)
+        self.register_buffer("schema_digest", as_digest("schema_digest", schema_digest))
         self.apply(initialize_weights)
         for token in (self.cls_token, self.mask_special_token):
             nn.init.trunc_normal_(token, std=INITIAL_STD)

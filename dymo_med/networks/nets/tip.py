@@ -7,11 +7,12 @@ from torch import nn
 from dymo_med.networks.blocks.transformer import CrossAttentionBlock, initialize_weights
 from dymo_med.networks.nets.image_encoder import ImageEncoder
 from dymo_med.networks.nets.table_encoder import TableEncoder
-from dymo_med.utils import TableDecoding, as_choice
+from dymo_med.utils import TableDecoding, as_choice, rebuildable
 
 __all__ = ["TIP"]
 
 
+@rebuildable
 class TIP(nn.Module):
     """Image encoder, table encoder and a Transformer in which table tokens attend to image tokens.
 

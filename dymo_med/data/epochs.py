@@ -1,0 +1,45 @@
+"""A data set whose random transforms depend on seed, epoch and sample alone."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from monai.data import Dataset
+
+from dymo_med.utils import derived_seed
+
+__all__ = ["SeededDataset"]
+
+
+class SeededDataset(Dataset):
+    """MONAI's Dataset, with the random state of every transform set anew for every sample.
+
+    What is drawn for a sample depends neither on the samples before it, nor on the worker or process that loads it, so
+    that an interrupted run draws on as if it had not been, and N processes draw what one would.
+
+    Args:
+        data: Datalist.
+        transform: Transform, a callable or a list of them.
+        seed: Another seed gives other draws.
+
+    Example:
+        >>> from monai.transforms import RandScaleIntensityd
+        >>> import torch
+        >>> data = SeededDataset([{"image": torch.ones(1)}] * 2, RandScaleIntensityd("image", 0.3, prob=1.0), seed=1)
+        >>> bool(data[1]["image"] == data[1]["image"]), bool(data[0]["image"] == data[1]["image"])
+        (True, False)
+    """
+
+    def __init__(
+        self, data: Sequence[Any], transform: Sequence[Callable[..., Any]] | Callable[..., Any] | None, seed: int
+    ) -> None:
+        super().__init__(data, transform)
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name the epoch; before the data loader begins with it."""
+        self.epoch = epoch
+
+    def _transform(self, index: int) -> Any:
+        self.transform.set_random_state(seed=derived_seed(self.seed, self.epoch, index))
+        return super()._transform(index)

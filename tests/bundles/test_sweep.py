@@ -1,0 +1,70 @@
+"""The sweep of the classification bundle, from validation subjects to tables, and what inference makes of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dymo_med.evaluation.sweep.stages import FITS
+from dymo_med.inferers import read_policy
+from dymo_med.networks.calibration import TemperatureScaling, read_calibration
+from tests.bundles.runs import CAD, THIRD_PARTY_WARNINGS, TIP, run, workflow
+
+pytestmark = [pytest.mark.slow, *THIRD_PARTY_WARNINGS]
+
+SMALL = {"rates": [0.0, 0.5, 1.0], "seeds": [1, 2], "ranking_subjects": 8}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, copy_store, process_state, phantom_cohort):
+    root = tmp_path_factory.mktemp("bundles") / "work"
+    copy_store(root / "eval")
+    places = {"bundle_root": root, "dataset_dir": phantom_cohort.folder}
+    run(TIP, **places)
+    run(CAD, **places)
+    return root
+
+
+def test_a_sweep_refuses_what_few_subjects_cannot_carry(root, phantom_cohort, monkeypatch):
+    """28 subjects are too few to choose a policy; with the limit lowered every stage runs."""
+    places = {"bundle_root": str(root), "dataset_dir": str(phantom_cohort.folder), **SMALL}
+    work = workflow(CAD, "sweep.yaml", **places)
+    work.initialize()
+    with pytest.raises(RuntimeError) as caught:
+        work.run()
+    cause = caught.value
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    assert "a policy needs 5 validation subjects of each class in a situation" in str(cause)
+    validation = pd.read_parquet(root / "eval" / "sweep" / "validation" / "predictions.parquet")
+
+    monkeypatch.setattr("dymo_med.evaluation.policy_choice.MIN_PER_CLASS", 1)
+    step = TemperatureScaling(1.5)
+    monkeypatch.setitem(FITS, "platt", lambda *_: step)
+    work = workflow(CAD, "sweep.yaml", **places)
+    work.initialize()
+    work.run()
+    work.finalize()
+    folder = root / "eval" / "sweep"
+    names = ["calibration", "figures", "fusions", "references", "regret", "rewards", "subgroups", "sweep"]
+    assert sorted(path.stem for path in folder.glob("*.csv")) == names
+    assert read_policy(root / "models" / "policy.json").strategy in ("greedy", "discard", "fuse_all")
+    assert read_calibration(root / "models" / "calibration.json").steps == (step,)
+    table = pd.read_csv(folder / "sweep.csv")
+    assert set(table["strategy"]) >= {"discard", "fuse_all", "greedy", "auto"}
+    assert set(table["mechanism"]) >= {
+        "random value",
+        "most important columns",
+        "device or questionnaire",
+        "whole image",
+    }
+    tested = pd.read_parquet(folder / "test" / "predictions.parquet")
+    assert not set(tested["subject_id"]) & set(validation["subject_id"])
+
+    new = {"bundle_root": str(root), "dataset_dir": str(phantom_cohort.folder), "ics_weight": "auto"}
+    run(CAD, "inference.yaml", **new)
+    plain = pd.read_csv(root / "eval" / "inference" / "predictions.csv").set_index("subject_id")
+    run(CAD, "inference.yaml", **new, calibrated=True)
+    calibrated = pd.read_csv(root / "eval" / "inference" / "predictions.csv").set_index("subject_id")
+    odds = [np.log(table["probability"] / (1 - table["probability"])) for table in (plain, calibrated)]
+    np.testing.assert_allclose(odds[1], odds[0] / 1.5, rtol=1e-3, atol=1e-4)
+    assert calibrated["fused"].equals(plain["fused"])
