@@ -5,12 +5,12 @@ WORKERS ?= 2
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK = true
 
-.PHONY: demo test fmt lint types layers dependencies doctest wheel quality clean benchmark-selection benchmark-switches benchmark-throughput
+.PHONY: demo polymnist test fmt lint types layers dependencies privacy fuzz doctest wheel quality clean benchmark-selection benchmark-switches benchmark-throughput benchmark-training benchmark-participant_table benchmark-cine_reading
 
 .venv/installed: pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[figures,onnx]" --group test --group quality
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[figures,onnx,pipeline,polymnist]" --group test --group quality
 	touch $@
 
 include demo.mk
@@ -39,11 +39,25 @@ dependencies: .venv/installed
 wheel: .venv/installed
 	$(BIN)/python ci/check_wheel.py
 
+# The paper's comparison on public data; MNIST names the folder of its files, POLYMNIST_FORM=short runs every step once.
+MNIST          ?= ../shared/data/mnist
+POLYMNIST_FORM ?= config
+polymnist: .venv/installed
+	$(BIN)/snakemake --snakefile pipelines/polymnist/Snakefile --configfile pipelines/polymnist/$(POLYMNIST_FORM).yaml --config mnist=$(MNIST) --cores $(WORKERS) --quiet rules
+
 # Figures of docs/performance.md; no part of the tests.
-benchmark-selection benchmark-switches benchmark-throughput: benchmark-%: .venv/installed
+benchmark-selection benchmark-switches benchmark-throughput benchmark-training benchmark-participant_table benchmark-cine_reading: benchmark-%: .venv/installed
 	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -W ignore -m benchmarks.$*
 
-quality: lint types layers dependencies doctest wheel
+# Nothing that must not be shared, in the files and in the history.
+privacy: .venv/installed
+	$(BIN)/dymo-med privacy-scan . && $(BIN)/dymo-med privacy-scan . --git
+
+# 2,000 damaged files; the tests read 300 of them.
+fuzz: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz 2000
+
+quality: lint types layers dependencies privacy doctest wheel
 
 clean:
 	rm -rf demo dist build .pytest_cache .mypy_cache .ruff_cache
