@@ -1,4 +1,4 @@
-"""Time and memory of a training step, against steps that encode again for every subset, and in other number formats.
+"""Time, and on a GPU memory, of a training step, against steps that encode again for every subset, and in other number formats.
 
 ``make benchmark-training``; ``--help`` lists the options. Networks have the published sizes and random weights; all
 steps draw the same subsets. Writes ``runs/benchmarks/training.json`` and prints a table. ``--device cuda`` measures a
@@ -17,7 +17,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from benchmarks.cases import PUBLISHED, Sizes, cardiac_batch, cardiac_network
-from benchmarks.throughput import CONFIGS, private_mib, random_cohort
+from benchmarks.throughput import CONFIGS, random_cohort
 from benchmarks.timing import interleaved, machine, summary
 from dymo_med.losses import PrototypeLoss
 from dymo_med.missingness.subsets import sample_subsets
@@ -71,8 +71,16 @@ def encoded_once(network: MultimodalTransformer, inputs: Inputs, subsets: torch.
 
 
 def encoded_again(network: MultimodalTransformer, inputs: Inputs, subsets: torch.Tensor) -> Fused:
-    """Run the whole network for every subset."""
-    return _stacked([network(**inputs, subsets=subset.unsqueeze(0)) for subset in subsets])
+    """Run the whole network for every subset, as the published code does: encode all, hide what is not in it."""
+    results = []
+    for subset in subsets.tolist():
+        tokens = {}
+        for name, is_used in zip(network.modalities, subset, strict=True):
+            encoder, x = network.encoders[name], inputs[name]
+            missing = torch.zeros(len(x), encoder.n_tokens, dtype=torch.bool, device=x.device)
+            tokens[name] = network.project(name, encoder(x, missing), missing | (not is_used))
+        results.append(network.fuse_static(tokens))
+    return _stacked(results)
 
 
 def encoded_again_where_used(network: MultimodalTransformer, inputs: Inputs, subsets: torch.Tensor) -> Fused:
@@ -80,13 +88,12 @@ def encoded_again_where_used(network: MultimodalTransformer, inputs: Inputs, sub
     results = []
     for subset in subsets.tolist():
         used = [name for name, is_used in zip(network.modalities, subset, strict=True) if is_used]
-        result = network.fuse({name: network.encode(name, inputs[name]) for name in used})
-        results.append(Fused(result.logits.unsqueeze(0), result.embedding.unsqueeze(0)))
+        results.append(network.fuse({name: network.encode(name, inputs[name]) for name in used}))
     return _stacked(results)
 
 
 def _stacked(results: list[Fused]) -> Fused:
-    return Fused(torch.cat([each.logits for each in results]), torch.cat([each.embedding for each in results]))
+    return Fused(torch.stack([each.logits for each in results]), torch.stack([each.embedding for each in results]))
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -113,20 +120,14 @@ def make_step(name: str, batch_size: int, n_subsets: int, device: str, sizes: Si
     return Step(network, inputs, n_subsets, **options)
 
 
-def peak_mib(step: Step) -> float:
-    """Give the most memory that a step takes beyond what there is before it."""
-    if step.inputs["image"].is_cuda:
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return round((torch.cuda.max_memory_allocated() - before) / 2**20)
-    before = private_mib()
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
+def peak_mib(step: Step) -> int | None:
+    """Give the most GPU memory that a step takes beyond what there is before it; None on a CPU."""
+    if not step.inputs["image"].is_cuda:
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
     step()
-    lines = Path("/proc/self/status").read_text().splitlines()
-    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-    mapped = sum(int(line.split()[1]) for line in lines if line.startswith(("RssFile", "RssShmem"))) / 1024
-    return round(peak - mapped - before)
+    return round((torch.cuda.max_memory_allocated() - before) / 2**20)
 
 
 def measure(
@@ -179,7 +180,8 @@ def main(arguments: list[str] | None = None, sizes: Sizes = PUBLISHED) -> None:
     results = measure(options.only, options.batch_size, options.subsets, options.repetitions, options.device, sizes)
     for name, found in results.items():
         line = f"{name:<26}{found['median_ms']:>10.1f} ms{found['samples_per_s']:>10.2f} samples/s"
-        print(f"{line}{found['step_peak_mib']:>8.0f} MiB", flush=True)
+        memory = "" if found["step_peak_mib"] is None else f"{found['step_peak_mib']:>8} MiB"
+        print(line + memory, flush=True)
     content = {"machine": machine(), "batch_size": options.batch_size, "subsets": options.subsets, "steps": results}
     if options.loader:
         loader = measure_loader(options.loader, options.workers, options.batch_size, sizes.image_size)

@@ -32,7 +32,9 @@ def test_a_bar_is_drawn_for_people_only(monkeypatch, watched):
     assert bool(stream.getvalue()) == watched
 
 
-def test_the_closing_line_counts(capsys):
+def test_the_closing_line_counts(capsys, monkeypatch):
+    pages = []
+    monkeypatch.setattr("dymo_med.evaluation.report.write_cohort_page", pages.append)
     cohort = SimpleNamespace(
         subjects=pd.DataFrame({"split": ["val", "train", "train"]}),
         set_aside=pd.DataFrame({"stage": ["table", "image", "image"]}),
@@ -47,3 +49,4 @@ def test_the_closing_line_counts(capsys):
     cohort.set_aside = cohort.set_aside[:0]
     common.write_summary(cohort)
     assert capsys.readouterr().out.endswith("in cohort; 0 set aside\n")
+    assert pages == [cohort, cohort]

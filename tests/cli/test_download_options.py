@@ -103,15 +103,15 @@ def test_relatives_stay_in_one_split(download, ids, tmp_path):
     assert splits[family].nunique() == 1
 
 
-def test_nifti_files_instead_of_zips(download, tmp_path):
+def test_nifti_files_instead_of_zips(download, trained, tmp_path):
     rng = np.random.default_rng(0)
     for eid in sorted(images_of(download))[:6]:
         (tmp_path / "nifti" / eid).mkdir(parents=True)
         image = nib.Nifti1Image(rng.integers(0, 900, (24, 24, 3, 6), dtype=np.int16), np.diag([3.0, 3, 10, 1]))
         image.header.set_xyzt_units("mm", "msec")
         nib.save(image, tmp_path / "nifti" / eid / "sa.nii.gz")
-    words = ["--image-size", "8", "--nifti", "{id}/sa.nii.gz", "--images", str(tmp_path / "nifti")]
-    assert prepare(download, tmp_path / "out", *words, "--labels", "--fractions", "0.8", "0.1", "0.1") == 0
+    words = ["--nifti", "{id}/sa.nii.gz", "--images", str(tmp_path / "nifti"), "--schema", str(trained.folder)]
+    assert prepare(download, tmp_path / "out", *IMAGE, *words, "--labels") == 0
     cohort = Cohort(tmp_path / "out")
     assert 4 <= cohort.quality["has_image"].sum() <= 6
     assert cohort.tasks == []

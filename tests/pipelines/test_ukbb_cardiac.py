@@ -31,16 +31,9 @@ def config(folder, **changes):
 
 
 def start(folder, profile, *words):
-    command = [sys.executable, "-W", "ignore", "-m", "snakemake", "--profile", FOLDER / "profiles" / profile]
-    command += [
-        "--snakefile",
-        FOLDER / "Snakefile",
-        "--directory",
-        folder,
-        "--configfile",
-        folder / "config.yaml",
-        *words,
-    ]
+    command = [sys.executable, "-W", "ignore", "-m", "snakemake", *words, "--profile", FOLDER / "profiles" / profile]
+    command += ["--snakefile", FOLDER / "Snakefile", "--directory", folder]
+    command += ["--configfile", folder / "config.yaml"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         list(map(str, command)),
@@ -72,7 +65,7 @@ def downloads(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workflow")
     (folder / "bundles").symlink_to(ROOT / "bundles")
     study, new = str(folder / "demo" / "download"), str(folder / "demo" / "new_download")
-    assert main(["synth", "--output", study, "--n-subjects", "60", "--seed", "3", *SMALL]) == 0
+    assert main(["synth", "--output", study, "--n-subjects", "150", "--seed", "3", *SMALL]) == 0
     assert main(["synth", "--output", new, "--n-subjects", "12", "--seed", "2", *SMALL, "--faults"]) == 0
     config(folder)
     return folder

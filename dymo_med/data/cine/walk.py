@@ -64,6 +64,11 @@ def read_elements(
         if tag >= stop_at and not outer and group != _DELIMITERS:
             return values, position
         begin = position + 8
+        if vr in _SHORT and not outer and not is_implicit:  # nearly all elements
+            position = begin + length
+            if tag in needed and position <= n_bytes:
+                values[tag] = content[begin:position]
+            continue
         if group == _DELIMITERS or is_implicit:
             length = _LENGTH(content, position + 4)[0]
         elif vr in _LONG:
@@ -73,7 +78,7 @@ def read_elements(
             begin += 4
         elif vr not in _SHORT:
             raise _damaged(tag, f"value representation {shown(vr.decode('latin-1'))}", where)
-        if tag in _ENDS:
+        if group == _DELIMITERS and tag in _ENDS:
             if not outer:
                 raise _damaged(tag, "the end of a sequence that never began", where)
             is_implicit = outer.pop()

@@ -48,8 +48,9 @@ class Shard:
 def by_part(images: Mapping[str, Any], parts: Sequence[Part]) -> dict[int, dict[str, Any]]:
     """Give the images of each of these parts, by number of the part, sorted by subject."""
     chosen: dict[int, dict[str, Any]] = {part.number: {} for part in parts}
+    count = n_parts_of(len(images))
     for subject in sorted(images):
-        number = part_number(subject, n_parts_of(len(images)))
+        number = part_number(subject, count)
         if number in chosen:
             chosen[number][subject] = images[subject]
     return chosen
@@ -69,11 +70,12 @@ def index_shards(images: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
         >>> [shard["n_images"] for shard in index_shards({}, 2)]
         [0, 0]
     """
+    groups = by_part(images, Shard(1, 1).parts(len(images)))
     shards = []
     for number in range(1, count + 1):
-        parts = Shard(number, count).parts(len(images))
-        sources = {subject: source for group in by_part(images, parts).values() for subject, source in group.items()}
+        own = [groups[part.number] for part in Shard(number, count).parts(len(images))]
+        sources = {subject: source for group in own for subject, source in group.items()}
         keys, absent = source_keys(sources, {})
-        text = json.dumps([n_parts_of(len(images)), sorted(keys.items()), sorted(absent)])
+        text = json.dumps([len(groups), sorted(keys.items()), sorted(absent)])
         shards.append({"n_images": len(sources), "digest": hashlib.sha256(text.encode("utf-8")).hexdigest()})
     return shards

@@ -116,7 +116,7 @@ def share_difference(first: NDArray[np.int64], second: NDArray[np.int64]) -> flo
 
     Example:
         >>> round(share_difference(np.array([50, 50]), np.array([40, 60])), 4)
-        0.2020
+        0.202
     """
     if min(first.sum(), second.sum()) == 0:
         return math.nan
