@@ -60,4 +60,4 @@ fuzz: .venv/installed
 quality: lint types layers dependencies privacy doctest wheel
 
 clean:
-	rm -rf demo dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo .snakemake dist build .pytest_cache .mypy_cache .ruff_cache

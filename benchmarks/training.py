@@ -1,4 +1,4 @@
-"""Time, and on a GPU memory, of a training step, against steps that encode again for every subset, and in other number formats.
+"""Time of a training step, against steps that encode again for every subset, and in other number formats.
 
 ``make benchmark-training``; ``--help`` lists the options. Networks have the published sizes and random weights; all
 steps draw the same subsets. Writes ``runs/benchmarks/training.json`` and prints a table. ``--device cuda`` measures a
