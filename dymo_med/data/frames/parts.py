@@ -100,7 +100,7 @@ def part_number(subject_id: str, count: int) -> int:
 
     Example:
         >>> part_number("S1", 1), part_number("S1", 8)
-        (1, 3)
+        (1, 2)
     """
     return int(hashlib.sha256(subject_id.encode("utf-8")).hexdigest()[:8], 16) % count + 1
 

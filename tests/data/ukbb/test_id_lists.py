@@ -29,7 +29,7 @@ class TestWithdrawn:
             read_withdrawn([tmp_path / "w.csv"])
 
     @pytest.mark.parametrize(
-        "content", [b"\x1f\x8bx", gzip.compress(b"9000001\n" * 999)[:-9], gzip.compress(b"\xff\n")]
+        "content", [b"\x1f\x8bx", gzip.compress(b"9000001\n" * 999, mtime=0)[:-9], gzip.compress(b"\xff\n", mtime=0)]
     )
     def test_damaged_lists_are_refused_in_one_line(self, tmp_path, content):
         (tmp_path / "w.csv.gz").write_bytes(content)

@@ -167,8 +167,8 @@ class TestRefusals:
         [
             ("t.parquet", b"PAR1 no"),
             ("t.csv.gz", b"no gzip"),
-            ("t.csv.gz", gzip.compress(b"eid,31-0.0\n9000001,1\n" * 3000)[:-40]),
-            ("t.csv.gz", gzip.compress(b"eid\n")[:10] + b"\x07" * 40),
+            ("t.csv.gz", gzip.compress(b"eid,31-0.0\n9000001,1\n" * 3000, mtime=0)[:-40]),
+            ("t.csv.gz", gzip.compress(b"eid\n", mtime=0)[:10] + b"\x07" * 40),
             ("t.csv", b"eid,31-0.0\n9000001,\xff\xfe\n"),
         ],
     )
