@@ -93,6 +93,6 @@ def test_the_reader_is_compared_with_what_it_decodes(tmp_path):
     image = PhantomImageSize(n_slices=3, n_frames=8, rows=40, columns=40)
     result = cine_reading.measure(tmp_path, n_subjects=2, repetitions=1, image=image)
     for packing in ("stored", "deflated"):
-        assert result[packing]["frames_decoded"] == 3 * 8  # all central slices, all phases
+        assert result[packing]["frames_decoded"] == 3 * 8 + 1  # all slices and phases; the first file for its header
         assert result[packing]["times_bare"] > 0
     assert set(result["processes"]["subjects_per_s"]) == {"1", "2"}
