@@ -23,7 +23,8 @@ class Allowances:
     """Findings that are no fault, by path and kind.
 
     The file has one line for each: ``path pattern | kind | reason``. Patterns match the whole path with ``/``; ``*``
-    stands for any text. ``#`` begins a comment line.
+    stands for any text. ``path@version`` names one stored version in a git history, and allows nothing in the files of
+    today. ``#`` begins a comment line.
 
     Args:
         entries: Pairs of path pattern and kind.
@@ -60,7 +61,10 @@ class Allowances:
         Args:
             finding: What was found.
         """
-        return any(entry.kind == finding.kind and fnmatchcase(finding.path, entry.pattern) for entry in self._entries)
+        names = [finding.path, f"{finding.path}@{finding.version}"] if finding.version else [finding.path]
+        return any(
+            entry.kind == finding.kind and fnmatchcase(name, entry.pattern) for entry in self._entries for name in names
+        )
 
 
 def _entry(line: str, where: str) -> tuple[str, Kind]:

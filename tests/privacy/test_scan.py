@@ -119,6 +119,18 @@ def test_allowed_findings_are_counted_and_not_told(tmp_path):
     assert (result.n_files, result.n_allowed) == (3, 1)
 
 
+def test_one_stored_version_can_be_allowed(tmp_path):
+    git(tmp_path, "init", "-q", "-b", "main")
+    for content in (DICOM, DICOM + b"changed"):
+        (tmp_path / "a.dcm").write_bytes(content)
+        commit(tmp_path, "a scan")
+    first, second = (git(tmp_path, "rev-parse", f"{name}:a.dcm").strip()[:10] for name in ("HEAD~1", "HEAD"))
+    allowed = Allowances([(f"a.dcm@{first}", Kind.DICOM)])
+    result = scan_history(tmp_path, allowed)
+    assert ([finding.version for finding in result.findings], result.n_allowed) == ([second], 1)
+    assert len(scan_paths([tmp_path], allowed).findings) == 1
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
