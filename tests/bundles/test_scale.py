@@ -186,6 +186,7 @@ def test_checkpoint_of_other_settings_ends_with_one_line(tmp_path, phantom_cohor
     sys.excepthook(caught.type, caught.value, None)
     assert capsys.readouterr().err == (
         "dymo-med: error: checkpoint.pt of an interrupted training must be continued as it was begun, however: "
-        f"learning_rate was 0.1 and is {settings['learning_rate']}; start it as before, or delete the file to begin anew\n"
+        f"learning_rate was 0.1 and is {settings['learning_rate']}; "
+        "start it as before, or delete the file to begin anew\n"
     )
     assert load_weights(path)["settings"]["learning_rate"] == 0.1
