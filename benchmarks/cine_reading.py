@@ -17,11 +17,16 @@ import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
 
 from benchmarks.timing import machine
-from dymo_med.data.cine.archive import MemberArchive
+from dymo_med.data.cine import dicom
+from dymo_med.data.cine.headers import FrameHeader
+from dymo_med.data.cine.pixels import decode_frame
 from dymo_med.data.cohort import read_model_image
 from dymo_med.data.parallel import map_in_order
 from dymo_med.data.synthetic import PhantomImageSize, write_phantom_download
@@ -45,19 +50,15 @@ def zips(folder: Path, n_subjects: int, image: PhantomImageSize) -> dict[str, li
 
 
 def needed_members(path: Path) -> list[str]:
-    """Name the files in a zip whose pixels the reader decodes."""
+    """Name the files in a zip whose pixels the reader decodes, without those opened for their header alone."""
     names: list[str] = []
-    original = MemberArchive.read
 
-    def noted(self: MemberArchive, info: zipfile.ZipInfo) -> bytes:
-        names.append(info.filename)
-        return original(self, info)
+    def noted(content: bytes, header: FrameHeader) -> NDArray[np.float32]:
+        names.append(header.member)
+        return decode_frame(content, header)
 
-    MemberArchive.read = noted  # type: ignore[method-assign]
-    try:
+    with mock.patch.object(dicom, "decode_frame", noted):
         read(path)
-    finally:
-        MemberArchive.read = original  # type: ignore[method-assign]
     return names
 
 

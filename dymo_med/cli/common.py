@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from dymo_med.data.cohort import Cohort
     from dymo_med.tabular import TabularSchema
 
-__all__ = ["add_cohort_arguments", "load_schema", "progress_bar", "write_summary"]
+__all__ = ["add_cohort_arguments", "image_spacing_of", "load_schema", "progress_bar", "write_summary"]
+
+_SPACING_MM = 1.8
+_PUBLISHED = "published"
 
 
 def add_cohort_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +29,30 @@ def add_cohort_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the cohort")
     parser.add_argument("--data-kind", required=True, help="what the data are: 'simulated', or the name of the source")
     parser.add_argument("--image-size", type=int, default=128, help="rows and columns of the model image (%(default)s)")
-    parser.add_argument("--image-spacing", type=float, default=1.8, help="pixel size in mm (%(default)s)")
+    parser.add_argument(
+        "--image-spacing",
+        type=_spacing,
+        help=f"pixel size in mm ({_SPACING_MM}), or '{_PUBLISHED}': slice, phases and scale as published",
+    )
     parser.add_argument("--n-workers", type=int, default=1, help="processes that read images (%(default)s)")
+
+
+def image_spacing_of(arguments: argparse.Namespace) -> float | None:
+    """Give the pixel size of the model image in mm, None for images made as published.
+
+    Args:
+        arguments: Options of :func:`add_cohort_arguments`; ``--compat reference`` asks for published images, too.
+
+    Example:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_cohort_arguments(parser)
+        >>> image_spacing_of(parser.parse_args(["--output", "cohort", "--data-kind", "simulated"]))
+        1.8
+    """
+    given = arguments.image_spacing
+    if given is None:
+        given = _PUBLISHED if getattr(arguments, "compat", None) == "reference" else _SPACING_MM
+    return None if given == _PUBLISHED else float(given)
 
 
 def load_schema(arguments: argparse.Namespace) -> "TabularSchema":
@@ -87,12 +112,17 @@ def _check_image_settings(arguments: argparse.Namespace) -> None:
 
     trained = read_json(arguments.schema / "cohort.json")["image"]
     size, spacing_mm = trained["shape"][-1], trained["spacing_mm"]
-    if (arguments.image_size, arguments.image_spacing) != (size, spacing_mm):
+    found = image_spacing_of(arguments)
+    if (arguments.image_size, found) != (size, spacing_mm):
         raise ValueError(
             "image size and spacing must be as those of the trained cohort, however: "
-            f"--image-size {arguments.image_size} --image-spacing {arguments.image_spacing}, trained with {size} and "
-            f"{spacing_mm}: pass these"
+            f"--image-size {arguments.image_size} --image-spacing {found or _PUBLISHED}, trained with {size} and "
+            f"{spacing_mm or _PUBLISHED}: pass these"
         )
+
+
+def _spacing(text: str) -> float | str:
+    return text if text == _PUBLISHED else float(text)
 
 
 def _listed(counts: Mapping[Hashable, int]) -> str:

@@ -1,6 +1,7 @@
 """Options of commands that read a UK Biobank download, and what they decide: subjects, labels, splits."""
 
 import argparse
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ __all__ = [
     "add_download_arguments",
     "add_image_arguments",
     "check_output",
+    "division_of",
     "read_download_of",
     "read_images_of",
     "record_of",
@@ -68,6 +70,12 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     add("--visit", type=int, default=2, help="visit of the scan: 2, or 3 for the repeat (%(default)s)")
     add("--nifti", help="names of NIfTI files to take instead of zips: '{id}/sa.nii.gz', a pair with ';' between")
     add("--bridge", type=Path, help="pairs of ids, that of the tables and that of the images, from two applications")
+    add(
+        "--patient-id",
+        choices=["participant", "other"],
+        default="participant",
+        help="what Patient ID of the zips is: the participant in the file name, or a number of another kind",
+    )
     add("--withdrawn", type=Path, nargs="+", default=[], help="lists of participants who have withdrawn")
 
 
@@ -83,7 +91,7 @@ def read_images_of(arguments: argparse.Namespace) -> "dict[str, ImageSource]":
     """
     from dymo_med.data.ukbb import read_images
 
-    return read_images(
+    images = read_images(
         arguments.images,
         key_file=arguments.key_file,
         visit=arguments.visit,
@@ -91,6 +99,8 @@ def read_images_of(arguments: argparse.Namespace) -> "dict[str, ImageSource]":
         bridge=arguments.bridge,
         withdrawn=arguments.withdrawn,
     )
+    _check_numbering(arguments, images)
+    return images
 
 
 def check_output(arguments: argparse.Namespace) -> None:
@@ -142,7 +152,7 @@ def read_download_of(arguments: argparse.Namespace, schema: "TabularSchema | Non
         within_years=arguments.within_years,
         linkage_end=arguments.linkage_end,
     )
-    return read_download(
+    download = read_download(
         arguments.tables,
         arguments.images,
         key_file=arguments.key_file,
@@ -159,6 +169,8 @@ def read_download_of(arguments: argparse.Namespace, schema: "TabularSchema | Non
         when=when,
         published=is_reference,
     )
+    _check_numbering(arguments, download.images)
+    return download
 
 
 def splits_of(arguments: argparse.Namespace, download: "UKBBDownload") -> "pd.Series":
@@ -168,10 +180,8 @@ def splits_of(arguments: argparse.Namespace, download: "UKBBDownload") -> "pd.Se
         ValueError: a split would be empty, or relatives have different splits already.
         OSError: the cohort to take splits from is absent.
     """
-    from dymo_med.data.splits import DEFAULT_FRACTIONS, published_split, stratified_split
+    from dymo_med.data.splits import DEFAULT_FRACTIONS, stratified_split
 
-    if arguments.compat == "reference":
-        return published_split(list(download.file_rows.sort_values(kind="stable").index))
     labels = download.labels.reindex(sorted({*download.features.index, *download.images}))
     given = arguments.fractions
     return stratified_split(
@@ -183,9 +193,23 @@ def splits_of(arguments: argparse.Namespace, download: "UKBBDownload") -> "pd.Se
     )
 
 
+def division_of(arguments: argparse.Namespace, download: "UKBBDownload") -> "Callable[[list[str]], pd.Series] | None":
+    """Give what divides the subjects once their images are read, as the published cohort was; None otherwise."""
+    if arguments.compat != "reference":
+        return None
+    from dymo_med.data.splits import published_split
+
+    in_file_order = download.file_rows.sort_values(kind="stable").index
+
+    def divide(subjects: list[str]) -> "pd.Series":
+        return published_split(list(in_file_order[in_file_order.isin(subjects)]))
+
+    return divide
+
+
 def record_of(arguments: argparse.Namespace, download: "UKBBDownload") -> dict[str, Any]:
     """Give what a cohort remembers of its download: choices and counts, no ids and no paths."""
-    options = ("visit", "tiers", "within_years", "compat", "seed", "fractions")
+    options = ("visit", "patient_id", "tiers", "within_years", "compat", "seed", "fractions")
     chosen = {name: getattr(arguments, name) for name in options if getattr(arguments, name) is not None}
     if arguments.linkage_end:
         chosen["linkage_end"] = arguments.linkage_end.isoformat()
@@ -204,6 +228,13 @@ def _check_options(arguments: argparse.Namespace, schema: "TabularSchema | None"
                 "--compat reference decides features, timing and splits itself, however: also given are "
                 f"{[*given, *(['--schema'] if schema else [])]}: leave them out"
             )
+
+
+def _check_numbering(arguments: argparse.Namespace, images: "dict[str, ImageSource]") -> None:
+    from dymo_med.data.cine import check_patient_numbering
+
+    if arguments.patient_id == "participant":
+        check_patient_numbering([source for source in images.values() if isinstance(source, Path)])
 
 
 def _splits_from(folder: Path) -> "pd.Series":

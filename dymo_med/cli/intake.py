@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dymo_med.cli.common import add_cohort_arguments, load_schema, progress_bar, write_summary
+from dymo_med.cli.common import add_cohort_arguments, image_spacing_of, load_schema, progress_bar, write_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
             set_aside=set_aside,
             schema=schema,
             image_size=arguments.image_size,
-            image_spacing_mm=arguments.image_spacing,
+            image_spacing_mm=image_spacing_of(arguments),
             n_workers=arguments.n_workers,
             data_kind=arguments.data_kind,
             progress=progress,

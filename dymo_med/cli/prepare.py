@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dymo_med.cli.common import add_cohort_arguments, load_schema, progress_bar, write_summary
+from dymo_med.cli.common import add_cohort_arguments, image_spacing_of, load_schema, progress_bar, write_summary
 from dymo_med.cli.download import (
     add_download_arguments,
     check_output,
+    division_of,
     read_download_of,
     read_images_of,
     record_of,
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     schema = load_schema(arguments) if arguments.schema else None
     download = read_download_of(arguments, schema)
+    divide = division_of(arguments, download)
     with progress_bar("images") as progress:
         cohort = write_cohort(
             arguments.output,
@@ -67,15 +69,16 @@ def run(arguments: argparse.Namespace) -> None:
             columns=download.columns,
             images=download.all_images,
             labels=download.labels,
-            splits=None if schema else splits_of(arguments, download),
+            splits=None if schema or divide else splits_of(arguments, download),
             set_aside=download.set_aside,
             schema=schema,
             image_size=arguments.image_size,
-            image_spacing_mm=arguments.image_spacing,
+            image_spacing_mm=image_spacing_of(arguments),
+            match_patient=arguments.patient_id == "participant",
             n_workers=arguments.n_workers,
             data_kind=arguments.data_kind,
             record=record_of(arguments, download),
-            fit_on_all=arguments.compat == "reference",
+            divide=divide,
             progress=progress,
         )
     write_summary(cohort)
@@ -93,7 +96,8 @@ def _run_shard(arguments: argparse.Namespace) -> None:
             shard,
             images=read_images_of(arguments),
             image_size=arguments.image_size,
-            image_spacing_mm=arguments.image_spacing,
+            image_spacing_mm=image_spacing_of(arguments),
+            match_patient=arguments.patient_id == "participant",
             n_workers=arguments.n_workers,
             progress=progress,
         )

@@ -43,7 +43,7 @@ class Predictor:
         image: Name of the image modality.
         table: Name of the table modality.
         image_size: Rows and columns of the model image.
-        image_spacing_mm: Pixel size of the model image.
+        image_spacing_mm: Pixel size of the model image; None for images made as published.
     """
 
     network: MultimodalTransformer
@@ -53,7 +53,7 @@ class Predictor:
     image: str
     table: str
     image_size: int
-    image_spacing_mm: float
+    image_spacing_mm: float | None
 
     @classmethod
     def load(cls, files: Mapping[str, str | Path]) -> "Predictor":

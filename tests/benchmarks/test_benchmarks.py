@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import cases, cine_reading, selection, switches, throughput, timing
 from benchmarks.naive import naive_select
-from dymo_med.data.synthetic import PhantomImageSize
+from dymo_med.data.synthetic import PhantomImageSize, write_phantom_download
 from dymo_med.utils import read_json
 
 pytestmark = pytest.mark.slow
@@ -93,6 +93,14 @@ def test_the_reader_is_compared_with_what_it_decodes(tmp_path):
     image = PhantomImageSize(n_slices=3, n_frames=8, rows=40, columns=40)
     result = cine_reading.measure(tmp_path, n_subjects=2, repetitions=1, image=image)
     for packing in ("stored", "deflated"):
-        assert result[packing]["frames_decoded"] == 3 * 8 + 1  # all slices and phases; the first file for its header
+        assert result[packing]["frames_decoded"] == 3 * 8  # all slices are central, all phases looked at
         assert result[packing]["times_bare"] > 0
     assert set(result["processes"]["subjects_per_s"]) == {"1", "2"}
+
+
+def test_the_bare_side_decodes_what_the_reader_does_and_nothing_twice(tmp_path):
+    image = PhantomImageSize(n_slices=10, n_frames=20, rows=40, columns=40)
+    write_phantom_download(tmp_path, n_subjects=1, seed=0, image=image)
+    (path,) = tmp_path.rglob("*.zip")
+    names = cine_reading.needed_members(path)
+    assert len(names) == len(set(names)) == 6 * 10 + 10  # half of the phases of 6 central slices, the rest of one

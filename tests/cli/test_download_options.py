@@ -1,6 +1,7 @@
 """Options of ``dymo-med prepare`` that decide who is in a cohort, with what, and where."""
 
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -8,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dymo_med.data.cohort import Cohort
-from dymo_med.data.ukbb import Pseudonymizer
+from dymo_med.data.cohort import Cohort, image_settings
+from dymo_med.data.splits import published_split
+from dymo_med.data.ukbb import Pseudonymizer, read_download
 from tests.cli.conftest import IMAGE, prepare
 
 
@@ -126,15 +128,67 @@ class TestReference:
         assert cohort.source["options"]["compat"] == "reference"
         assert len(cohort) < len(table)
 
-    def test_statistics_are_those_of_everybody(self, reference):
+    def test_statistics_are_those_of_everybody_before_images_were_read(self, reference, download):
         cohort, _ = reference
         column = next(column for column in cohort.schema.columns if column.name == "body_mass_index_kg_per_m2")
-        assert column.mean == pytest.approx(cohort.subjects[column.name].mean())
+        read = read_download(
+            [cohort.folder.parent / "british.csv"],
+            download / "imaging",
+            key_file=download.parent / "keys" / "key",
+            labels=(),
+            published=True,
+        )
+        assert len(read.features) > len(cohort)
+        assert column.mean == pytest.approx(read.features[column.name].mean())
+
+    def test_split_is_of_those_whose_image_was_read_in_the_order_of_rows(self, reference, download):
+        cohort, table = reference
+        pseudonymizer = Pseudonymizer(download.parent / "keys" / "key")
+        subjects = [pseudonymizer(eid) for eid in table["eid"]]
+        left = [subject for subject in subjects if subject in cohort.subjects.index]
+        assert cohort.subjects["split"].sort_index().tolist() == published_split(left).sort_index().tolist()
+
+    def test_images_are_the_published_ones(self, reference):
+        cohort, _ = reference
+        assert image_settings(cohort) == (8, None)
+        quality = cohort.quality[cohort.quality["included"]]
+        assert quality["phase_ed"].eq(0).all()
+        assert quality["method"].str.startswith("as published").all()
 
     @pytest.mark.parametrize("option", [["--seed", "1"], ["--tiers", "measurement"], ["--timing", "ever"]])
     def test_it_leaves_no_room_for_other_choices(self, download, tmp_path, capsys, option):
         assert prepare(download, tmp_path / "out", "--compat", "reference", *option) == 2
         assert f"also given are ['{option[0]}']: leave them out" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def images(download, tmp_path_factory):
+    """Zips of which none has the participant of its name in Patient ID."""
+    folder = tmp_path_factory.mktemp("other") / "imaging"
+    folder.mkdir()
+    zips = {path.name: path for path in sorted((download / "imaging").rglob("*.zip"))}
+    for source, name in zip(zips.values(), [*list(zips)[1:], next(iter(zips))], strict=True):
+        shutil.copy(source, folder / name)
+    return folder
+
+
+class TestPatientNumbers:
+    """All headers carry participant-like numbers that are never those of the file names."""
+
+    @pytest.mark.parametrize("more", [[], ["--shard", "1/2"]])
+    def test_they_are_told_before_any_subject_pays(self, download, images, tmp_path, capsys, more):
+        assert prepare(download, tmp_path / "out", *IMAGE, "--images", str(images), *more) == 2
+        error = capsys.readouterr().err
+        assert "it is another number in" in error
+        assert "pass '--patient-id other'" in error
+        assert not re.search(r"\b9\d{6}\b", error)
+
+    def test_they_can_be_let_be(self, download, images, trained, tmp_path):
+        words = ["--images", str(images), "--patient-id", "other", "--schema", str(trained.folder), "--labels"]
+        assert prepare(download, tmp_path / "out", *IMAGE, *words) == 0
+        cohort = Cohort(tmp_path / "out")
+        assert cohort.quality["has_image"].sum() > 10
+        assert cohort.source["options"]["patient_id"] == "other"
 
 
 def test_incident_disease(download, tmp_path, capsys):

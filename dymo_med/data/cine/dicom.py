@@ -18,7 +18,7 @@ from dymo_med.data.cine.pixels import decode_frame
 from dymo_med.data.cine.stack import CineStack, central_slices
 from dymo_med.utils import SubjectError
 
-__all__ = ["read_dicom_zip"]
+__all__ = ["agrees_with_name", "read_dicom_zip"]
 
 FIRST_HEAD_BYTES = 1 << 16
 """How much of the first file is inflated to find its pixels; scanners write headers of 2 to 60 kB."""
@@ -30,7 +30,7 @@ REGISTRY_ZIP = re.compile(r"(\d{7})_20209_\d_\d\.zip")
 REGISTRY_ID = re.compile(r"\d{7}")
 
 
-def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
+def read_dicom_zip(path: Path, limits: IntakeLimits, *, match_patient: bool = True) -> CineStack:
     """Read the headers of every file in the archive, sort them, and leave the pixels for later.
 
     Headers are the truth: the manifest, file names and instance numbers are not used. A damaged file costs the subject
@@ -40,6 +40,7 @@ def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
     Args:
         path: Zip archive.
         limits: Bounds to keep.
+        match_patient: Refuse files whose Patient ID is another participant than the archive's name says.
 
     Raises:
         SubjectError: the archive or a file in it is damaged or breaks a limit, there is no short-axis cine in it, or
@@ -47,7 +48,7 @@ def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
     """
     archive = MemberArchive(path, limits)
     headers, findings = _read_headers(archive, limits)
-    _check_patient({header.patient_id for header in headers} - {""}, path)
+    _check_patient({header.patient_id for header in headers} - {""}, path if match_patient else None)
     slices, repeats = sort_into_slices(list(headers))
     slices = check_alike(slices)
     faults = {index: cine_slice.fault for index, cine_slice in enumerate(slices) if cine_slice.fault is not None}
@@ -80,7 +81,32 @@ def read_dicom_zip(path: Path, limits: IntakeLimits) -> CineStack:
     )
 
 
-def _check_patient(found: set[str], path: Path) -> None:
+def agrees_with_name(path: Path, limits: IntakeLimits) -> bool | None:
+    """Tell whether the first cine frame of an archive is of the participant of the archive's name.
+
+    Args:
+        path: Zip archive.
+        limits: Bounds to keep.
+
+    Returns:
+        None if the file cannot be read, or either of the two is no registry id.
+    """
+    named = REGISTRY_ZIP.fullmatch(path.name)
+    if named is None:
+        return None
+    try:
+        archive = MemberArchive(path, limits)
+        for info in archive.members:
+            if info.filename.lower().endswith(".dcm"):
+                header = _read_header(archive, info, FIRST_HEAD_BYTES, limits)
+                if isinstance(header, FrameHeader):
+                    return header.patient_id == named[1] if REGISTRY_ID.fullmatch(header.patient_id) else None
+    except SubjectError:
+        return None  # told when this subject is read
+    return None
+
+
+def _check_patient(found: set[str], path: Path | None) -> None:
     """Refuse files of several patients, and those of one whom the archive's name does not name."""
     place = {
         "where": "Patient ID (0010,0020) of the cine zip",
@@ -88,7 +114,7 @@ def _check_patient(found: set[str], path: Path) -> None:
     }
     if len(found) > 1:
         raise SubjectError(f"{len(found)} different patients", **place)
-    named = REGISTRY_ZIP.fullmatch(path.name)
+    named = REGISTRY_ZIP.fullmatch(path.name) if path else None
     if named and any(REGISTRY_ID.fullmatch(patient) and patient != named[1] for patient in found):
         raise SubjectError("a participant other than the one in the file name", **place)
 

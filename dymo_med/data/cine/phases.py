@@ -11,7 +11,7 @@ from scipy import ndimage
 from dymo_med.data.cine.stack import CineStack, central_slices
 from dymo_med.utils import SubjectError
 
-__all__ = ["CHANNELS", "CineFrames", "select_frames"]
+__all__ = ["CHANNELS", "CineFrames", "find_phases", "select_frames"]
 
 CHANNELS = ("es", "mid", "ed")
 """Order of the image channels, as the published networks were trained."""
@@ -98,21 +98,13 @@ def select_frames(stack: CineStack) -> CineFrames:
         >>> frames.phase_indices["ed"], frames.phase_indices["mid"], frames.phase_indices["es"], frames.slice_index
         (3, 6, 9, 1)
     """
-    n_phases = stack.shape[3]
-    if stack.known_phases is None and n_phases < MIN_PHASES:
-        raise SubjectError(
-            f"{n_phases} phases, fewer than {MIN_PHASES}",
-            where="the cine",
-            remedy="pass the whole cine, or ED and ES as a pair of files",
-        )
-    slice_index = _mid_ventricular_slice(stack)
-    curve = _blood_pool_curve(_coarse(stack, slice_index, range(n_phases)), _coarse_spacing(stack))
     if stack.known_phases is not None:
-        return _given_frames(stack, stack.known_phases, slice_index, curve)
-    smooth = ndimage.gaussian_filter1d(curve, CURVE_SMOOTHING * n_phases, mode="wrap")
-    ed, es = int(smooth.argmax()), int(smooth.argmin())
+        return _given_frames(stack, stack.known_phases, _mid_ventricular_slice(stack))
+    _check_phases(stack)
+    slice_index = _mid_ventricular_slice(stack)
+    n_phases = stack.shape[3]
+    ed, es, confidence = find_phases(stack, slice_index)
     mid = (ed + ((es - ed) % n_phases) // 2) % n_phases
-    confidence = _confidence(curve, smooth)
     findings = list(stack.findings)
     if confidence < LOW_CONFIDENCE:
         findings.append(f"end-diastole and end-systole are uncertain (confidence {confidence:.2f}): look at the frames")
@@ -129,10 +121,41 @@ def select_frames(stack: CineStack) -> CineFrames:
     )
 
 
-def _given_frames(
-    stack: CineStack, phases: tuple[int, int], slice_index: int, curve: NDArray[np.float64]
-) -> CineFrames:
+def find_phases(stack: CineStack, slice_index: int) -> tuple[int, int, float]:
+    """Find end-diastole and end-systole in one slice: the largest and the smallest blood pool.
+
+    Args:
+        stack: Acquisition.
+        slice_index: Slice to look at, all phases of which are decoded.
+
+    Returns:
+        Phase of end-diastole, phase of end-systole, confidence from 0 to 1.
+
+    Raises:
+        SubjectError: too few phases, or a frame cannot be decoded.
+    """
+    _check_phases(stack)
+    curve = _curve_of(stack, slice_index)
+    smooth = ndimage.gaussian_filter1d(curve, CURVE_SMOOTHING * stack.shape[3], mode="wrap")
+    return int(smooth.argmax()), int(smooth.argmin()), _confidence(curve, smooth)
+
+
+def _check_phases(stack: CineStack) -> None:
+    if stack.shape[3] < MIN_PHASES:
+        raise SubjectError(
+            f"{stack.shape[3]} phases, fewer than {MIN_PHASES}",
+            where="the cine",
+            remedy="pass the whole cine, or ED and ES as a pair of files",
+        )
+
+
+def _curve_of(stack: CineStack, slice_index: int) -> NDArray[np.float64]:
+    return _blood_pool_curve(_coarse(stack, slice_index, range(stack.shape[3])), _coarse_spacing(stack))
+
+
+def _given_frames(stack: CineStack, phases: tuple[int, int], slice_index: int) -> CineFrames:
     ed, es = phases
+    curve = _curve_of(stack, slice_index)
     ed_frame, es_frame = stack.frame(slice_index, ed), stack.frame(slice_index, es)
     findings = [*stack.findings, "mid is the voxelwise mean of end-diastole and end-systole, for no cine was given"]
     if curve[ed] <= curve[es]:

@@ -1,20 +1,26 @@
 """One entry for the forms in which people hold short-axis cine MRI."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dymo_med.data.cine.archive import IntakeLimits
-from dymo_med.data.cine.dicom import read_dicom_zip
+from dymo_med.data.cine.dicom import agrees_with_name, read_dicom_zip
 from dymo_med.data.cine.nifti import EDESPair, read_nifti_cine, read_nifti_pair
 from dymo_med.data.cine.stack import CineStack
 from dymo_med.utils import SubjectError, check_positive_int
 
-__all__ = ["find_cine_zips", "read_cine"]
+__all__ = ["check_patient_numbering", "find_cine_zips", "read_cine"]
 
 DEFAULT_LIMITS = IntakeLimits()
 
+_N_COMPARED = 5
+"""Zips whose Patient ID is compared with their names before all of them are read."""
 
-def read_cine(source: Path | EDESPair, *, limits: IntakeLimits = DEFAULT_LIMITS) -> CineStack:
+
+def read_cine(
+    source: Path | EDESPair, *, limits: IntakeLimits = DEFAULT_LIMITS, match_patient: bool = True
+) -> CineStack:
     """Read a short-axis cine: DICOM zip (UK Biobank field 20209), 4D NIfTI, or a pair of NIfTI files at ED and ES.
 
     The three forms of one acquisition give the same frames. A DICOM frame keeps its display orientation: X runs along a
@@ -24,6 +30,8 @@ def read_cine(source: Path | EDESPair, *, limits: IntakeLimits = DEFAULT_LIMITS)
     Args:
         source: ``.zip``, ``.nii`` or ``.nii.gz`` file, or a pair.
         limits: Bounds beyond which a file is refused.
+        match_patient: Refuse a zip named after one participant with the Patient ID of another. False where Patient ID
+            is a number of another kind.
 
     Returns:
         Geometry in RAS, and pixels that are decoded when asked for.
@@ -42,12 +50,40 @@ def read_cine(source: Path | EDESPair, *, limits: IntakeLimits = DEFAULT_LIMITS)
         return read_nifti_pair(source, limits)
     name = source.name.lower()
     if name.endswith(".zip"):
-        return read_dicom_zip(source, limits)
+        return read_dicom_zip(source, limits, match_patient=match_patient)
     if name.endswith((".nii", ".nii.gz")):
         return read_nifti_cine(source, limits)
     raise SubjectError(
         f"ending {source.suffix!r}", where="the cine file", remedy="pass a .zip of DICOM files, a .nii or .nii.gz file"
     )
+
+
+def check_patient_numbering(paths: Sequence[Path], *, limits: IntakeLimits = DEFAULT_LIMITS) -> None:
+    """Refuse a download whose Patient IDs are numbers like participant ids, but never those of the file names.
+
+    Five zips, evenly spaced, are looked at: one wrong subject is a fault of that subject, five of five are another
+    numbering, for which no subject should pay.
+
+    Args:
+        paths: Zips of the download, in any order.
+        limits: Bounds to keep.
+
+    Raises:
+        ValueError: none of them agrees, and three or more could be compared.
+
+    Example:
+        >>> check_patient_numbering([])
+    """
+    ordered = sorted(paths, key=lambda path: path.name)
+    chosen = ordered[:: max(1, len(ordered) // _N_COMPARED)][:_N_COMPARED]
+    told = [agrees_with_name(path, limits) for path in chosen]
+    compared = [answer for answer in told if answer is not None]
+    if len(compared) >= 3 and not any(compared):
+        raise ValueError(
+            "Patient ID (0010,0020) must be the participant of the file name, however: it is another number in "
+            f"{len(compared)} of {len(compared)} zips compared: pass '--patient-id other' if these images carry "
+            "numbers of another kind, or --images of the right application"
+        )
 
 
 def find_cine_zips(folder: Path, visit: int = 2) -> dict[str, list[Path]]:

@@ -1,6 +1,6 @@
 """Who belongs in a cohort, and why the others do not, before any image is read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,13 +52,13 @@ class Draft:
         frame = self.clean.frame
         return set(frame.index[frame.notna().any(axis=1)])
 
-    def fit(self, columns: Sequence[Column], *, fit_on_all: bool = False) -> TabularSchema:
+    def fit(self, columns: Sequence[Column], *, on_all: bool = False) -> TabularSchema:
         """Fit a schema on the rows of the training split, or of all of them.
 
         Raises:
             ValueError: there is no such row, or a column cannot be learned from them.
         """
-        training = {subject for subject in self.subject_ids if fit_on_all or self.splits[subject] == layout.TRAIN_SPLIT}
+        training = {subject for subject in self.subject_ids if on_all or self.splits[subject] == layout.TRAIN_SPLIT}
         rows = self.clean.frame[self.clean.frame.index.isin(list(training))]
         if rows.empty:
             raise ValueError(
@@ -66,6 +66,14 @@ class Draft:
                 f"{self.splits.value_counts().to_dict()}: add training subjects or pass a schema"
             )
         return TabularSchema.fit(rows, columns)
+
+    def divide(self, function: Callable[[list[str]], pd.Series]) -> None:
+        """Divide the subjects who are left, whatever splits they had.
+
+        Raises:
+            ValueError: the function leaves somebody without a split.
+        """
+        self.splits = _checked_splits(function(self.subject_ids), self.subject_ids)
 
     def check_not_empty(self) -> None:
         """Refuse a cohort without subjects.

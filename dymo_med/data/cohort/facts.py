@@ -49,9 +49,10 @@ def dataset_facts(cohort: Cohort, task: str | None = None, **splits: str | None)
     return [_facts(cohort, task, context, split) for context, split in splits.items()]
 
 
-def image_settings(cohort: Cohort) -> tuple[int, float]:
-    """Give rows and columns, and the pixel size in mm, of the images of a cohort."""
-    return int(cohort.image_shape[-1]), float(read_json(cohort.folder / layout.COHORT_FILE)["image"]["spacing_mm"])
+def image_settings(cohort: Cohort) -> tuple[int, float | None]:
+    """Give rows and columns of the images of a cohort, and their pixel size in mm; None for images as published."""
+    spacing_mm = read_json(cohort.folder / layout.COHORT_FILE)["image"]["spacing_mm"]
+    return int(cohort.image_shape[-1]), None if spacing_mm is None else float(spacing_mm)
 
 
 def _facts(cohort: Cohort, task: str | None, context: str, split: str | None) -> dict[str, Any]:

@@ -6,19 +6,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dymo_med.data.cine import EDESPair, read_cine, select_frames, to_model_image
+from dymo_med.data.cine import (
+    EDESPair,
+    published_frames,
+    read_cine,
+    select_frames,
+    to_model_image,
+    to_published_image,
+)
 from dymo_med.utils import SubjectError
 
 __all__ = ["image_source", "read_model_image"]
 
 
-def read_model_image(source: Any, *, size: int, spacing_mm: float) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+def read_model_image(
+    source: Any, *, size: int, spacing_mm: float | None, match_patient: bool = True
+) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
     """Read a short-axis cine and give the frames that a network sees, with what was found on the way.
 
     Args:
         source: Zip of DICOM files, 4D NIfTI file, or a pair of NIfTI files at end-diastole and end-systole.
         size: Rows and columns of the model image.
-        spacing_mm: Pixel size of the model image.
+        spacing_mm: Pixel size of the model image; None to choose and scale the frames as published, pixels as scanned.
+        match_patient: Refuse a zip named after one participant with the Patient ID of another.
 
     Returns:
         Image (3, size, size) in [0, 1], and its row of the quality table.
@@ -34,8 +44,13 @@ def read_model_image(source: Any, *, size: int, spacing_mm: float) -> tuple[npt.
         ...     print(err)
         ending '.png' in the cine file: pass a .zip of DICOM files, a .nii or .nii.gz file
     """
-    frames = select_frames(read_cine(source))
-    image = to_model_image(frames, size=size, spacing_mm=spacing_mm)
+    stack = read_cine(source, match_patient=match_patient)
+    if spacing_mm is None:
+        frames = published_frames(stack)
+        image = to_published_image(frames, size=size)
+    else:
+        frames = select_frames(stack)
+        image = to_model_image(frames, size=size, spacing_mm=spacing_mm)
     phases = {f"phase_{name}": index for name, index in frames.phase_indices.items()}
     return image, {
         "slice_index": int(frames.slice_index),

@@ -51,13 +51,13 @@ def _subjects(draft: Draft, schema: TabularSchema) -> pd.DataFrame:
 
 def _quality(draft: Draft, store: FrameStore) -> pd.DataFrame:
     """Give one row per subject, in or out: why somebody is out, and what reading told about the image."""
-    included = set(draft.subject_ids)
+    included, observed = set(draft.subject_ids), draft.observed
     everybody = pd.Index(sorted(included | set(draft.aside)), name="subject_id", dtype="str")
     reasons = [draft.aside.get(subject, (None, None)) for subject in everybody]
     quality = pd.DataFrame(reasons, columns=["stage", "reason"], index=everybody, dtype="str")
     quality.insert(0, "included", [subject in included for subject in everybody])
     quality.insert(1, "has_image", [subject in included and subject in store for subject in everybody])
-    quality.insert(2, "has_table", [subject in included and subject in draft.observed for subject in everybody])
+    quality.insert(2, "has_table", [subject in included and subject in observed for subject in everybody])
     return quality.join(store.details.reindex(everybody))
 
 

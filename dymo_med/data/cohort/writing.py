@@ -35,11 +35,12 @@ def write_cohort(
     set_aside: pd.DataFrame | None = None,
     schema: TabularSchema | None = None,
     image_size: int = 128,
-    image_spacing_mm: float = 1.8,
+    image_spacing_mm: float | None = 1.8,
+    match_patient: bool = True,
     n_workers: int = 1,
     data_kind: str,
     record: Mapping[str, Any] | None = None,
-    fit_on_all: bool = False,
+    divide: Callable[[list[str]], pd.Series] | None = None,
     read: ReadImage | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Cohort:
@@ -60,13 +61,14 @@ def write_cohort(
         set_aside: Subjects that earlier stages set aside: ``subject_id``, ``stage``, ``reason``; they stay out.
         schema: Schema of a trained network, to be applied as it is; None to fit one.
         image_size: Rows and columns of the model image.
-        image_spacing_mm: Pixel size of the model image.
+        image_spacing_mm: Pixel size of the model image; None for images made as published.
+        match_patient: Refuse a zip named after one participant with the Patient ID of another.
         n_workers: Processes that read images.
         data_kind: What the data are: "simulated", or the name of the source.
         record: How the subjects were chosen and labeled, counts only, as JSON can hold it; kept under "source" in
             ``cohort.json``.
-        fit_on_all: Learn the statistics of the schema from all splits, which leaks; for comparison with published
-            results alone.
+        divide: Instead of ``splits``, divides the subjects who are left once all images are read; the schema then
+            learns from everybody there was before, which leaks. For comparison with published results alone.
         read: Function from source to image (3, S, S) and quality details; default: the reader of cine MRI.
         progress: Called with (done, total) after every image read.
 
@@ -97,8 +99,8 @@ def write_cohort(
     )
     if schema is None:
         # A table that cannot be learned from must show before hours of reading images.
-        draft.fit(columns, fit_on_all=fit_on_all)
-    folder, options = Path(folder), _frame_options(image_size, image_spacing_mm, read)
+        early = draft.fit(columns, on_all=divide is not None)
+    folder, options = Path(folder), _frame_options(image_size, image_spacing_mm, match_patient, read)
     sources = {str(subject): source for subject, source in images.items()}
     with writing_to(folder):
         earlier = _take_record(folder)
@@ -106,7 +108,10 @@ def write_cohort(
         for subject, problem in store.problems.items():
             draft.aside.setdefault(subject, ("image", problem))
         draft.check_not_empty()
-        schema = schema or draft.fit(columns, fit_on_all=fit_on_all)
+        if divide is not None:
+            draft.divide(divide)
+        if schema is None:
+            schema = early if divide else draft.fit(columns)
         write_outputs(folder, draft, schema, store)
         about = {
             **_summary(draft, store),
@@ -130,7 +135,8 @@ def write_cohort_shard(
     *,
     images: Mapping[str, Any],
     image_size: int = 128,
-    image_spacing_mm: float = 1.8,
+    image_spacing_mm: float | None = 1.8,
+    match_patient: bool = True,
     n_workers: int = 1,
     read: ReadImage | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -144,7 +150,8 @@ def write_cohort_shard(
         shard: Which share of the images.
         images: All images, those of the other shards included.
         image_size: Rows and columns of the model image.
-        image_spacing_mm: Pixel size of the model image.
+        image_spacing_mm: Pixel size of the model image; None for images made as published.
+        match_patient: Refuse a zip named after one participant with the Patient ID of another.
         n_workers: Processes that read images.
         read: Function from source to image and quality details; default: the reader of cine MRI.
         progress: Called with (done, total) after every image read.
@@ -163,17 +170,18 @@ def write_cohort_shard(
             shard=shard,
             n_workers=n_workers,
             progress=progress,
-            **_frame_options(image_size, image_spacing_mm, read),
+            **_frame_options(image_size, image_spacing_mm, match_patient, read),
         )
 
 
-def _frame_options(size: int, spacing_mm: float, read: ReadImage | None) -> dict[str, Any]:
+def _frame_options(size: int, spacing_mm: float | None, match_patient: bool, read: ReadImage | None) -> dict[str, Any]:
     check_positive_int("image_size", size)
-    check_positive("image_spacing_mm", spacing_mm)
+    if spacing_mm is not None:
+        check_positive("image_spacing_mm", spacing_mm)
     return {
-        "read": read or partial(read_model_image, size=size, spacing_mm=spacing_mm),
+        "read": read or partial(read_model_image, size=size, spacing_mm=spacing_mm, match_patient=match_patient),
         "shape": (_N_CHANNELS, size, size),
-        "settings": {"spacing_mm": spacing_mm, "version": __version__},
+        "settings": {"spacing_mm": spacing_mm, "match_patient": match_patient, "version": __version__},
     }
 
 

@@ -49,6 +49,7 @@ class UKBBDownload:
         set_aside: ``subject_id``, ``stage``, ``reason``, one row per subject.
         groups: Group of relatives by pseudonym, for those who have any.
         file_rows: Position of each row of ``features`` in the tables.
+        label_definitions: Per label what counts as evidence, in words.
         label_counts: Per label the number of subjects of each status (``positive``, ``negative``, why neither).
         evidence: Per label and source of evidence: ``label``, ``source``, ``cases``, ``only_source``.
         feature_counts: Per feature: ``observed``, ``missing``, ``out_of_range`` (readings not counted).
@@ -65,6 +66,7 @@ class UKBBDownload:
     set_aside: pd.DataFrame
     groups: pd.Series
     file_rows: pd.Series
+    label_definitions: dict[str, str]
     label_counts: pd.DataFrame
     evidence: list[dict[str, object]]
     feature_counts: pd.DataFrame
@@ -76,6 +78,7 @@ class UKBBDownload:
         """Give all counts as JSON can hold them, for the paper trail of a cohort."""
         return {
             "n_withdrawn": self.n_withdrawn,
+            "label_definitions": self.label_definitions,
             "label_status": self.label_counts.to_dict("index"),
             "label_evidence": self.evidence,
             "features": self.feature_counts.to_dict("index"),
@@ -177,6 +180,7 @@ def read_download(
         set_aside=aside.frame(),
         groups=read_relatives(relatives, pseudonymizer) if relatives else pd.Series(dtype="str"),
         file_rows=pd.Series(table.file_rows, index=table.subjects)[good],
+        label_definitions={name: definitions.get(name).describe() for name in labels},
         label_counts=counts.fillna(0).astype(int),
         evidence=made.evidence(good),
         feature_counts=_count_features(frame[good], reader),

@@ -125,6 +125,26 @@ class LabelSet:
             made |= Ingredients({item.field: item.yes or None})
         return made | self.refused
 
+    def describe(self) -> str:
+        """Say in one line what counts as evidence.
+
+        Example:
+            >>> LabelSet(name="cad", codes=frozenset({"I251", "I250"}), date_fields=(42000,)).describe()
+            'hospital diagnosis I250, I251; date in field 42000'
+        """
+        parts = []
+        if self.codes or self.prefixes:
+            parts.append("hospital diagnosis " + ", ".join(sorted({*self.codes, *(f"{x}..." for x in self.prefixes)})))
+        parts += [f"date in field {place}" for place in self.date_fields]
+        for item in self.self_report:
+            what = f"answer {', '.join(map(str, sorted(item.yes)))}" if item.yes else "age"
+            parts.append(f"{what} in field {item.field}")
+        if self.measured:
+            sign = "at least" if self.measured.inclusive else "above"
+            limits = (f"{name} {sign} {limit:g}" for name, limit in self.measured.limits.items())
+            parts.append(f" {'or' if self.measured.combine == 'any' else 'and'} ".join(limits))
+        return "; ".join(parts)
+
     def matches(self, codes: pd.Series) -> pd.Series:
         """Tell which ICD-10 codes, in the form of :func:`normalize_codes`, are evidence."""
         found = codes.isin(self.codes)
