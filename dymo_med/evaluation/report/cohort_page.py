@@ -1,7 +1,7 @@
 """The page of a cohort: who is in it, who is not and why, and what they are like. Aggregates only."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import pandas as pd
 from dymo_med import __version__
 from dymo_med.data.cohort import Cohort, layout
 from dymo_med.evaluation.report.cohort_flow import availability, flow_blocks
+from dymo_med.evaluation.report.cohort_labels import label_blocks
 from dymo_med.evaluation.report.groups import Groups
 from dymo_med.evaluation.report.page import Bar, Facts, Page, Table, Text
-from dymo_med.evaluation.report.suppression import count_text, suppress
+from dymo_med.evaluation.report.suppression import count_text
 from dymo_med.evaluation.report.table_one import Variable, table_one
 from dymo_med.utils import read_json
 
-__all__ = ["MIN_COUNT", "cohort_page", "write_cohort_page"]
+__all__ = ["MIN_COUNT", "cohort_groups", "cohort_page", "cohort_tables", "write_cohort_page"]
 
 MIN_COUNT = 10
 """Smallest count to show: the usual bound of registries for what may leave them."""
@@ -25,16 +26,6 @@ MIN_COUNT = 10
 _FILE = "cohort.html"
 _UNKNOWN = "unknown"
 _SPLIT_ORDER = ("train", "val", "test")
-_STATUS = {
-    "positive": "case",
-    "negative": "control",
-    "prevalent": "left out: disease at the scan already",
-    "undated": "left out: evidence without a date",
-    "after_scan": "left out: first evidence after the scan",
-    "censored": "left out: not followed up to the end",
-    "no_scan_date": "left out: no date of the scan",
-    "unmeasured": "left out: a reading is missing",
-}
 
 
 def write_cohort_page(cohort: Cohort, path: str | Path | None = None, *, min_count: int = MIN_COUNT) -> Path:
@@ -77,18 +68,24 @@ def cohort_page(cohort: Cohort, *, min_count: int = MIN_COUNT) -> Page:
         f"{__version__}. Aggregates only.",
         banner="Simulated data: these figures say nothing about patients." if is_simulated else "",
     )
-    groups = _groups(cohort, min_count)
+    groups = cohort_groups(cohort, min_count)
     available = availability(cohort)
     page.add("Flow of subjects", *flow_blocks(cohort, groups, available))
-    page.add("Table 1", *_tables(cohort, groups, available))
-    page.add("Labels", *_labels(cohort.source, min_count))
+    page.add("Table 1", *cohort_tables(cohort, groups, available))
+    page.add("Labels", *label_blocks(cohort.source, min_count))
     page.add("Missing values", _missing(cohort, groups))
     page.add("Values outside the plausible range", *_out_of_range(cohort, min_count))
     page.add("Data and versions", _provenance(cohort))
     return page
 
 
-def _groups(cohort: Cohort, min_count: int) -> Groups:
+def cohort_groups(cohort: Cohort, min_count: int) -> Groups:
+    """Give the groups that tables of a cohort compare: splits first, then the classes of every label.
+
+    Args:
+        cohort: Prepared cohort.
+        min_count: Smallest count to show; 1 shows all.
+    """
     splits = cohort.subjects["split"]
     order = sorted(cohort.splits, key=lambda name: (name not in _SPLIT_ORDER, *_rank(name)))
     partitions = {"split": {name: (splits == name).to_numpy(dtype=bool) for name in order}}
@@ -105,7 +102,14 @@ def _rank(name: str) -> tuple[int, str]:
     return (_SPLIT_ORDER.index(name) if name in _SPLIT_ORDER else 0, name)
 
 
-def _tables(cohort: Cohort, groups: Groups, available: Variable) -> list[Table]:
+def cohort_tables(cohort: Cohort, groups: Groups, available: Variable) -> list[Table]:
+    """Give table 1 by split and, in the order of the cohort's tasks, one table by each label.
+
+    Args:
+        cohort: Prepared cohort.
+        groups: What :func:`cohort_groups` gave.
+        available: What :func:`~dymo_med.evaluation.report.cohort_flow.availability` gave.
+    """
     variables = [available, *(_label_variable(cohort, task) for task in cohort.tasks)]
     features = [
         Variable(
@@ -128,35 +132,6 @@ def _label_variable(cohort: Cohort, task: str) -> Variable:
     values = cohort.subjects[f"label_{task}"]
     levels = tuple(str(int(value)) for value in sorted(values.dropna().unique()))
     return Variable(title=f"label {task}", values=values.astype("str").where(values.notna()), levels=levels)
-
-
-def _labels(source: Mapping[str, Any], min_count: int) -> list[Table]:
-    tables = []
-    status: Mapping[str, Mapping[str, int]] = source.get("label_status", {})
-    rows: list[list[str]] = []
-    for label, counts in status.items():
-        numbers = np.array(list(counts.values()), dtype=np.int64)
-        hidden = suppress(numbers, [range(len(numbers))], min_count)
-        rows.append([label])
-        rows += [
-            [_STATUS.get(name, name), count_text(int(count), min_count, is_hidden=bool(is_hidden))]
-            for name, count, is_hidden in zip(counts, numbers, hidden, strict=True)
-            if count
-        ]
-    if rows:
-        note = "Of subjects with a table row; those without an image or with a damaged one are among them."
-        tables.append(Table(caption="Cases, controls, and neither", header=["label", "subjects"], rows=rows, note=note))
-    evidence: Sequence[Mapping[str, Any]] = source.get("label_evidence", ())
-    if evidence:
-        rows = [
-            [f"{row['label']}: {row['source']}", _plain(row["cases"], min_count), _plain(row["only_source"], min_count)]
-            for row in evidence
-        ]
-        header = ["label: source of evidence", "cases", "cases with no other source"]
-        tables.append(
-            Table(caption="Evidence behind the labels", header=header, rows=rows, note="A case may have several.")
-        )
-    return tables
 
 
 def _plain(count: int, min_count: int) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from dymo_med.utils import write_text
 
-__all__ = ["Bar", "Block", "Facts", "Figure", "Page", "Table", "Text"]
+__all__ = ["Bar", "Block", "Facts", "Figure", "Heading", "Page", "Table", "Text"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,22 @@ class Text:
     """
 
     kind: ClassVar[str] = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a section.
+
+    Args:
+        text: What it says.
+
+    Example:
+        >>> Heading("Case 1").kind
+        'heading'
+    """
+
+    kind: ClassVar[str] = "heading"
     text: str
 
 
@@ -62,8 +78,10 @@ class Table:
     Args:
         caption: What it shows.
         header: Titles of the columns; the first column holds the titles of the rows.
-        rows: Cells, as many per row as there are titles. A row of one cell is a heading inside the table.
+        rows: Cells, as many per row as there are titles; a line break in a cell stays. A row of one cell is a heading
+            inside the table.
         note: What a reader must know, below the table.
+        is_text: Whether cells hold sentences, which begin at the left and wrap, rather than figures.
 
     Raises:
         ValueError: a row has another number of cells.
@@ -78,6 +96,7 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str | Bar]]
     note: str = ""
+    is_text: bool = False
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows):
@@ -150,7 +169,7 @@ class Facts:
     facts: Mapping[str, str]
 
 
-Block = Text | Table | Figure | Facts
+Block = Text | Heading | Table | Figure | Facts
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,12 @@ COLUMNS = [
 SOURCE = {
     "n_withdrawn": 17,
     "label_status": {"cad": {"positive": 60, "negative": 200, "after_scan": 30, "undated": 4}},
-    "label_evidence": [{"label": "cad", "source": "hospital diagnosis", "cases": 55, "only_source": 3}],
+    "label_definitions": {"cad": "hospital diagnosis I250, I251; answer 1 in field 6150"},
+    "label_evidence": [
+        {"label": "cad", "source": "hospital diagnosis", "cases": 55, "only_source": 30},
+        {"label": "cad", "source": "self-report", "cases": 30, "only_source": 5},
+    ],
+    "options": {"timing": "prevalent", "visit": 2},
     "features": {"age_years": {"observed": 250, "missing": 30, "out_of_range": 12}},
     "absent_features": ["height_cm"],
     "refused_features": [],
@@ -101,7 +106,11 @@ def test_labels_ranges_and_digests_are_told(cohort, text):
     assert cells(text, "case") == ["60"]
     assert cells(text, "left out: first evidence after the scan") in (["30"], ["withheld"])
     assert cells(text, "left out: evidence without a date") == ["&lt;10"]
-    assert cells(text, "cad: hospital diagnosis") == ["55", "&lt;10"]
+    # 60 cases less the 55 of hospitals would tell the 5 of self-report alone.
+    assert cells(text, "cad: hospital diagnosis") == ["withheld", "30"]
+    assert cells(text, "cad: self-report") == ["30", "&lt;10"]
+    assert "hospital diagnosis I250, I251; answer 1 in field 6150" in text
+    assert "time of the evidence" in text
     assert cells(text, "Age")[0] == f"{100 * cohort.subjects['age_years'].isna().mean():.1f} %"
     assert "18 to 110 years" in text
     assert cells(text.split("Readings not counted")[-1], "Age")[1] == "12"

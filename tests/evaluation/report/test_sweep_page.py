@@ -1,0 +1,300 @@
+"""The report of a sweep, made from a small hand-made sweep: content, files, and what the export form must not tell."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dymo_med.cli import main
+from dymo_med.data.cohort import Cohort, write_cohort
+from dymo_med.evaluation import group_subjects
+from dymo_med.evaluation.recalibration import fit_platt
+from dymo_med.evaluation.report import SweepResults, sweep_page, write_cases, write_report
+from dymo_med.evaluation.report.case_choice import choose_cases
+from dymo_med.evaluation.report.case_values import CASES_FILE
+from dymo_med.evaluation.report.tripod import tripod_table
+from dymo_med.evaluation.report.wording import Disclosure
+from dymo_med.evaluation.sweep import Mechanism, cells_of, tabulate_sweep
+from dymo_med.inferers import Policy
+from dymo_med.networks.calibration import write_calibration
+from dymo_med.recovery.base import Proposal, Recovery
+from dymo_med.tabular import Column
+from dymo_med.utils import write_json
+from tests.evaluation.report.test_page import Reader
+
+N = 160
+COLUMNS = [
+    Column(name="sex", kind="categorical", categories=("female", "male"), title="Sex"),
+    Column(name="age_years", kind="continuous", unit="years", low=18, high=110, title="Age"),
+]
+SECTIONS = [
+    "Summary", "Flow of subjects", "Table 1", "Labels", "Discrimination", "Missing rates", "Calibration", "Decisions",
+    "Selection", "Single cases", "Subgroups", "Reference models", "TRIPOD+AI", "Provenance",
+]  # fmt: skip
+CHARTS = {
+    "auroc_by_missing_rate", "calibration", "decision_curve", "fused_by_situation", "right_and_wrong_fusions",
+    "rewards", "reward_calibration", "regret_by_missing_rate", "subgroups", "reference_models",
+}  # fmt: skip
+
+
+class Means(Recovery):
+    """Proposes the mean of every column, which is 0 for the network, and the first category."""
+
+    name = "means"
+
+    def forward(self, inputs, missing):
+        values = torch.where(missing["table"], 0.0, inputs["table"])
+        return Proposal(values, torch.ones(len(values), dtype=torch.bool))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A bundle's folder with a finished sweep of 48 test subjects, and its cohort."""
+    root = tmp_path_factory.mktemp("made")
+    rng = np.random.default_rng(5)
+    ids = [f"S{number:04d}" for number in range(N)]
+    label = (rng.random(N) < 0.4).astype(int)
+    rows = pd.DataFrame(
+        {"sex": np.where(rng.random(N) < 0.5, "male", "female"), "age_years": rng.normal(60, 8, N).round(1)}, index=ids
+    )
+    splits = pd.Series(np.select([np.arange(N) % 10 < 5, np.arange(N) % 10 < 7], ["train", "val"], "test"), index=ids)
+    for number in range(N):
+        (root / f"{number}.img").touch()
+    cohort = write_cohort(
+        root / "cohort",
+        features=rows,
+        columns=COLUMNS,
+        images={subject: root / f"{at}.img" for at, subject in enumerate(ids)},
+        labels=pd.DataFrame({"cad": label}, index=ids).astype("Int64"),
+        splits=splits,
+        image_size=8,
+        data_kind="simulated",
+        record={"label_status": {"cad": {"positive": int(label.sum()), "negative": int(N - label.sum())}}},
+        read=lambda source: (np.full((3, 8, 8), int(source.stem) / N, dtype=np.float32), {}),
+    )
+    folder, models = root / "bundle" / "eval" / "sweep", root / "bundle" / "models"
+    mechanisms = {"random value": Mechanism("table", "value"), "whole table": Mechanism("table", "table")}
+    cells = cells_of(mechanisms, [0.0, 1.0], [1])
+    predictions = pd.concat([_cell(cell, cohort, rng) for cell in cells], ignore_index=True)
+    (folder / "test").mkdir(parents=True)
+    predictions.to_parquet(folder / "test" / "predictions.parquet", index=False)
+    settings = {
+        "mechanisms": {name: each.to_record() for name, each in mechanisms.items()},
+        "cells": [[cell.mechanism, cell.rate, cell.seed] for cell in cells],
+        "recoveries": {"means": ["means"]},
+        "policies": {},
+        "weights": "0" * 64,
+    }
+    write_json(folder / "test" / "sweep.json", settings)
+    policy = Policy(strategy="greedy").to_record()
+    write_json(models / "policy.json", {"policy": policy, "about": {"cohort": cohort.digest, "task": "cad"}})
+    write_json(models / "model.json", {"sha256": "a" * 64, "code_commit": "c" * 40})
+    auto = predictions[(predictions["strategy"] == "auto") & (predictions["rate"] == 0)]
+    step = fit_platt(auto["label"], auto["probability"])
+    write_calibration(models / "calibration.json", [step], {"n": len(auto), "n_positive": int(auto["label"].sum())})
+    reference = (
+        auto[["subject_id", "label", "probability"]].drop_duplicates("subject_id").assign(strategy="table alone")
+    )
+    groups = group_subjects(cohort.subjects, columns=["sex"], bands={"age_years": [50]})
+    tabulate_sweep(
+        folder / "test" / "predictions.parquet",
+        folder,
+        groups=groups,
+        references=reference,
+        calibration_file=models / "calibration.json",
+    )
+    write_cases(SweepResults(folder, cohort, models), [Means("table")], _tensors)
+    return root
+
+
+def _tensors(item):
+    return {
+        "subject_id": item["subject_id"],
+        "image": torch.zeros(3, 8, 8),
+        "image_missing": torch.tensor(item["image"] is None),
+        "table": torch.as_tensor(item["table"]),
+        "table_missing": torch.as_tensor(item["table_missing"]),
+    }
+
+
+def _cell(cell, cohort, rng):
+    """Predictions of one cell by four strategies: greedy and auto fuse where the reward is above 0."""
+    items = cohort.items("test", "cad")
+    rows = []
+    for item in items:
+        before, after = (float(np.clip(0.35 + 0.2 * item["label"] + rng.normal(0, 0.2), 0.03, 0.97)) for _ in range(2))
+        reward = float(rng.normal(0, 0.1))
+        for strategy in ("discard", "fuse_all", "greedy", "auto"):
+            accepted = strategy == "fuse_all" or (strategy != "discard" and reward > 0)
+            tried = cell.rate > 0 and strategy != "discard"
+            rows.append(
+                {
+                    "subject_id": item["subject_id"], "label": item["label"], "mechanism": cell.mechanism,
+                    "rate": cell.rate, "seed": cell.seed, "hidden_share": cell.rate, "recovery": "means",
+                    "strategy": strategy,
+                    "situation": f"image whole, table {'absent' if cell.rate else 'whole'}",
+                    "probability": after if accepted and tried else before,
+                    "fused": "table by means" if accepted and tried else "",
+                    "candidates": ["table by means"] if tried else [], "rewards": [reward] if tried else [],
+                    "probabilities_before": [before] if tried else [], "probabilities_after": [after] if tried else [],
+                    "accepted": [accepted] if tried else [],
+                }
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    texts = ["subject_id", "mechanism", "recovery", "strategy", "situation", "fused"]
+    return table.astype(dict.fromkeys(texts, "category") | {"label": "int8"}).astype(dict.fromkeys(texts, "str"))
+
+
+@pytest.fixture(scope="module")
+def local(made):
+    return write_report(made / "bundle" / "eval" / "sweep", made / "cohort", made / "local" / "report.html")
+
+
+@pytest.fixture(scope="module")
+def export(made):
+    folder = made / "bundle" / "eval" / "sweep"
+    return write_report(folder, made / "cohort", made / "export" / "report.html", is_export=True)
+
+
+def _headings(text):
+    return re.findall(r'<h2 id="s\d+">([^<]+)</h2>', text)
+
+
+def test_every_section_is_there_and_the_page_is_whole(local):
+    text = local.read_text(encoding="utf-8")
+    Reader(re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
+    assert [name.replace("&amp;", "&") for name in _headings(text)] == SECTIONS
+    assert "Simulated data" in text.split("<main>")[0]
+    assert "c" * 40 in text
+    assert "a" * 64 in text
+
+
+def test_nothing_is_loaded_and_nothing_runs(local):
+    text = local.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert not re.search(r'(?:href|src)="(?!#|data:)', text)
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_discrimination_shows_the_numbers_of_the_table(local, made):
+    sweep = pd.read_csv(made / "bundle" / "eval" / "sweep" / "sweep.csv")
+    row = sweep[(sweep["strategy"] == "auto") & (sweep["rate"] == 1.0)].iloc[0]
+    assert f"{row['auroc']:.3f}\n({row['auroc_low']:.3f} to {row['auroc_high']:.3f})" in local.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_figures_are_files_with_the_numbers_behind_them(local):
+    files = {path.name for path in (local.parent / "figures").iterdir()}
+    assert files == {f"{name}.{ending}" for name in CHARTS for ending in ("svg", "pdf", "csv")}
+    data = pd.read_csv(local.parent / "figures" / "auroc_by_missing_rate.csv")
+    assert set(data["strategy"]) == {"discard", "fuse_all", "greedy", "auto"}
+    assert (local.parent / "figures" / "calibration.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_same_sweep_gives_the_same_bytes(local, made):
+    again = write_report(made / "bundle" / "eval" / "sweep", made / "cohort", made / "again" / "report.html")
+    assert again.read_bytes() == local.read_bytes()
+    names = sorted(path.name for path in (local.parent / "figures").iterdir())
+    for name in names:
+        assert (again.parent / "figures" / name).read_bytes() == (local.parent / "figures" / name).read_bytes()
+
+
+def test_cases_show_frames_recovered_values_and_decisions(local):
+    text = local.read_text(encoding="utf-8").split("Single cases</h2>")[1].split("Subgroups</h2>")[0]
+    for case in ("largest gain", "largest harm", "median of what was fused"):
+        assert f": {case}</h3>" in text
+    assert text.count("data:image/png;base64") == text.count("Decision, step by step</caption>") >= 4
+    assert "recovered by means" in text
+
+
+def test_recovered_values_are_in_units_and_only_of_absent_cells(made):
+    table = pd.read_parquet(made / "bundle" / "eval" / "sweep" / "test" / CASES_FILE)
+    age = next(column for column in Cohort(made / "cohort").schema.columns if column.name == "age_years")
+    assert set(table.loc[table["column"] == "age_years", "value"]) == {f"{age.mean:.4g}"}
+    assert set(table.loc[table["column"] == "sex", "value"]) == {"female"}
+    assert not table["natural"].any()
+
+
+def test_export_holds_no_single_subject(export, made):
+    ids = Cohort(made / "cohort").subjects.index
+    for path in [export, *(file for file in (export.parent / "figures").iterdir() if file.suffix != ".pdf")]:
+        text = path.read_text(encoding="utf-8")
+        assert not any(subject in text for subject in ids), path.name
+    text = export.read_text(encoding="utf-8")
+    assert _headings(text) == [name for name in SECTIONS if name != "Single cases"]
+    assert "data:image" not in text
+    assert "<h3>" not in text
+
+
+def test_export_hides_small_counts_in_figures_too(export, local):
+    folder = export.parent / "figures"
+    for name in ("rewards", "fused_by_situation", "right_and_wrong_fusions"):
+        counts = pd.read_csv(folder / f"{name}.csv")["n"].dropna()
+        assert not ((counts > 0) & (counts < 10)).any()
+    shown = pd.read_csv(local.parent / "figures" / "rewards.csv")["n"]
+    assert ((shown > 0) & (shown < 10)).any()
+    assert "n_positive" not in pd.read_csv(folder / "calibration.csv")
+
+
+def test_a_page_that_is_too_large_is_refused_before_anything_is_written(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_page, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="must be smaller than 1,000 bytes, however"):
+        write_report(made / "bundle" / "eval" / "sweep", made / "cohort", tmp_path / "report.html", is_export=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_refuses_an_unfinished_sweep(made, tmp_path, capsys):
+    words = ["report", "--sweep", str(tmp_path), "--cohort", str(made / "cohort"), "--output", str(tmp_path / "a.html")]
+    assert main(words) == 2
+    assert "all files of a finished sweep" in capsys.readouterr().err
+
+
+def test_a_sweep_of_another_cohort_is_refused(made, tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    for name in ("policy.json", "calibration.json"):
+        content = json.loads((made / "bundle" / "models" / name).read_text(encoding="utf-8"))
+        (models / name).write_text(json.dumps(content | {"about": {"cohort": "f" * 64, "task": "cad"}}))
+    with pytest.raises(ValueError, match="needs the cohort that was swept, however"):
+        SweepResults(made / "bundle" / "eval" / "sweep", Cohort(made / "cohort"), models)
+
+
+def test_cases_follow_the_rule():
+    rows = [
+        ("a", 1, 0.2, 0.9, 0.9, "t"),  # gain
+        ("b", 1, 0.9, 0.1, 0.1, "t"),  # harm
+        ("c", 1, 0.5, 0.55, 0.55, "t"),  # median
+        ("d", 1, 0.8, 0.1, 0.8, ""),  # harm avoided
+        ("e", 1, 0.3, 0.9, 0.3, ""),  # gain missed
+    ]
+    table = pd.concat(
+        pd.DataFrame({"subject_id": [row[0]] * 3, "label": row[1], "probability": row[2:5], "fused": ["", "t", row[5]]})
+        for row in rows
+    ).assign(strategy=["discard", "fuse_all", "auto"] * 5, mechanism="m", rate=0.5, seed=1)
+    found = dict(zip(*choose_cases(table)[["case", "subject_id"]].to_numpy().T, strict=True))
+    assert found == {
+        "largest gain": "a",
+        "largest harm": "b",
+        "median of what was fused": "c",
+        "largest harm avoided": "d",
+        "largest gain missed": "e",
+    }
+
+
+def test_all_27_items_of_tripod_are_listed():
+    numbers = {int(n) for row in tripod_table().rows for n in re.findall(r"\d+", row[0])}
+    assert numbers == set(range(1, 28))
+
+
+def test_a_disclosure_hides_unknown_and_small_counts():
+    limit = Disclosure(10)
+    assert limit.hides_classes([30, 30, np.nan], [5, 15, 5]).tolist() == [True, False, True]
+    with pytest.raises(ValueError, match="min_count must be"):
+        Disclosure(0)
