@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError: sweep and cohort do not fit together, or an option is out of its range.
         OSError: a file is absent or cannot be written.
     """
-    from dymo_med.evaluation.report import write_report
+    from dymo_med.evaluation.report.sweep_page import write_report
 
     path = write_report(
         arguments.sweep,

@@ -27,7 +27,7 @@ from dymo_med.serving.predictor import (
     output_columns,
 )
 from dymo_med.tabular import TabularSchema
-from dymo_med.tracking import disable_telemetry
+from dymo_med.tracking import disable_telemetry, pinned_requirements
 from dymo_med.utils import process_rank, save_weights, settings_of, write_json
 
 __all__ = ["package_model"]
@@ -51,7 +51,8 @@ def package_model(
     """Write a model folder that ``mlflow.pyfunc.load_model`` turns into predictions, where dymo_med is installed.
 
     The folder holds tensors, the schema of the table and the settings of the networks as JSON, and a few lines of code;
-    no pickled object, no subject and no path of this machine. All columns are optional: NULL means missing.
+    no pickled object, no subject and no path of this machine. All columns are optional: NULL means missing. Its
+    ``requirements.txt`` names the versions that it was packaged with.
 
     Args:
         folder: Folder to write; one that stands there is replaced.
@@ -123,7 +124,7 @@ def _save(model: Path, parts: Path, image: str, schema: TabularSchema, class_nam
             artifacts={path.name: str(path) for path in sorted(parts.iterdir())},
             signature=_signature(image, schema, class_names),
             input_example=_example(image, schema),
-            pip_requirements=[f"dymo-med=={__version__}"],
+            pip_requirements=pinned_requirements() or [f"dymo-med=={__version__}"],
         )
     _forget_origin(model / "MLmodel")
 
@@ -136,7 +137,10 @@ def _signature(image: str, schema: TabularSchema, class_names: Sequence[str]) ->
     inputs: list[ColSpec | TensorSpec] = [ColSpec("string", image, required=False)]
     inputs += [ColSpec(kinds[column.kind], column.name, required=False) for column in schema.columns]
     outputs: list[ColSpec | TensorSpec] = [
-        ColSpec("double" if name.startswith("probability") else "string", name) for name in output_columns(class_names)
+        ColSpec("double" if name.startswith("probability") else "string", name, required=name == "status")
+        for name in output_columns(
+            class_names
+        )  # a row without a prediction has a status and a reason, others no reason
     ]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 

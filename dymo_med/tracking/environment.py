@@ -1,10 +1,11 @@
 """Which code a run was made with."""
 
+import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-__all__ = ["code_tags", "version_tags"]
+__all__ = ["code_tags", "pinned_requirements", "version_tags"]
 
 _PACKAGES = ("dymo-med", "torch", "monai", "pytorch-ignite", "mlflow", "numpy", "pandas", "scikit-learn")
 _GIT_SECONDS = 10.0
@@ -26,6 +27,30 @@ def version_tags() -> dict[str, str]:
         except PackageNotFoundError:
             found[f"version.{package}"] = "not installed"
     return found
+
+
+def pinned_requirements(package: str = "dymo-med") -> list[str]:
+    """Give an installed package and what it requires directly, each in the version installed here, for pip.
+
+    Extras are not among them, nor builds: of torch 2.13.0+cpu remains 2.13.0, as a registry lists it. Without pins, an
+    environment made later would get the latest release of everything.
+
+    Args:
+        package: Name of the distribution.
+
+    Returns:
+        Lines such as ``torch==2.13.0``, the package first; empty if it is not installed.
+
+    Example:
+        >>> [line.partition("==")[0] for line in pinned_requirements()][:2]
+        ['dymo-med', 'filelock']
+    """
+    try:
+        lines = [line for line in requires(package) or [] if "extra ==" not in line]
+        names = [package, *(re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines)]
+        return [f"{name}=={version(name).split('+')[0]}" for name in names]
+    except PackageNotFoundError:
+        return []
 
 
 def code_tags(folder: str | Path | None = None) -> dict[str, str]:

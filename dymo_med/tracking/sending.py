@@ -96,7 +96,8 @@ class Sender:
             else:
                 self._guarded(entry["kind"], partial(self._senders[entry["kind"]], entry))
                 self._confirm(JOURNAL_FILE, 1)
-        self._send_metrics(SYSTEM_FILE, limit=len(read_entries(self.folder, SYSTEM_FILE)))
+        if any(entry["kind"] in ("metrics", "end") for entry in entries):  # pages list, and plot first, what came first
+            self._send_metrics(SYSTEM_FILE, limit=len(read_entries(self.folder, SYSTEM_FILE)))
 
     def _send_metrics(self, name: str, limit: int) -> None:
         """Send the metrics that follow each other from here on."""

@@ -1,10 +1,13 @@
 """Training by several processes, and training that is killed: against one run that nothing happened to."""
 
+import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -13,8 +16,11 @@ import yaml
 from dymo_med.handlers import ClassStatisticsFitter
 from dymo_med.utils import load_weights, save_weights
 from tests.bundles.runs import CAD, THIRD_PARTY_WARNINGS, TINY, TIP, configs, files, workflow
+from tests.tracking.stores import client, runs_in
 
 pytestmark = THIRD_PARTY_WARNINGS
+
+FORK = multiprocessing.get_context("fork")
 
 PLACES = {"bundle_root", "dataset_dir", "model_dir", "output_dir", "model_file", "tracking_uri", "device"}
 PLACES |= {"checkpoint_file", "tip_file", "imagenet_file"}
@@ -104,41 +110,74 @@ def test_two_processes_train_what_one_does(tmp_path, copy_store, phantom_cohort,
 
 def scores(root):
     """Validation scores of the last epoch by name, from the only run of a store."""
-    import mlflow
-
-    client = mlflow.MlflowClient(f"sqlite:///{root / 'eval' / 'mlflow.db'}")
-    (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    (found,) = runs_in(store_of(root))
     metrics = {name: value for name, value in found.data.metrics.items() if name.startswith("validation/")}
     assert len(metrics) >= 4
     return metrics
 
 
+def store_of(root):
+    return f"sqlite:///{root / 'eval' / 'mlflow.db'}"
+
+
+def histories(root):
+    """Step and value of all that training logged, in the order of the steps, from the only run, which finished."""
+    (found,) = runs_in(store_of(root))
+    assert found.info.status == "FINISHED"
+    histories = {}
+    for name in (name for name in found.data.metrics if name.startswith(("train/", "validation/"))):
+        points = client(store_of(root)).get_metric_history(found.info.run_id, name)
+        histories[name] = sorted((point.step, point.value) for point in points)
+    return histories
+
+
+INTERRUPTED = {"max_epochs": 3, "batch_size": 2, "initialization": "scratch"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("bundle", [CAD, TIP])
-def test_killed_training_ends_with_the_weights_of_one_that_was_not(
-    tmp_path, copy_store, phantom_cohort, process_state, bundle
+def test_killed_training_ends_with_the_weights_of_one_that_was_not(tmp_path, copy_store, phantom_cohort, process_state):
+    """The command as people type it, in any folder, with the process that sends to MLflow."""
+    (tmp_path / "data").symlink_to(phantom_cohort.folder)
+    root = copy_store(tmp_path / "killed" / "eval").parent
+    words = command(CAD, "killed", phantom_cohort, dataset_dir="data", **INTERRUPTED)
+    epoch = kill_in_an_epoch(CAD, root, turn_into, words, tmp_path)
+    output = completed(words, tmp_path)
+    assert f"training goes on after epoch {epoch}" in output
+    assert "Traceback" not in output
+    assert "logging.conf" in output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "killed", "killed.log"]
+    is_as_if_never_killed(CAD, root, tmp_path, copy_store, phantom_cohort)
+
+
+@pytest.mark.slow
+def test_killed_pretraining_ends_with_the_weights_of_one_that_was_not(
+    tmp_path, copy_store, phantom_cohort, process_state, caplog
 ):
-    settings = {"max_epochs": 3, "batch_size": 2, "initialization": "scratch"}
-    root = tmp_path / "killed"
-    for name in ("killed", "whole"):
-        copy_store(tmp_path / name / "eval")
-    words = command(bundle, root, phantom_cohort, **settings)
-    epoch = kill_in_an_epoch(words, root / "models" / CHECKPOINT[bundle], tmp_path)
-    assert epoch in (1, 2)
-    assert not (root / "models" / WEIGHTS[bundle]).exists()
-    assert f"training goes on after epoch {epoch}" in completed(words, tmp_path)
+    root = copy_store(tmp_path / "killed" / "eval").parent
+    epoch = kill_in_an_epoch(TIP, root, partial(train, TIP, root, phantom_cohort, **INTERRUPTED))
+    with caplog.at_level(logging.INFO, "dymo_med.handlers.checkpoint"):
+        train(TIP, root, phantom_cohort, **INTERRUPTED)
+    assert f"training goes on after epoch {epoch}" in caplog.text
+    is_as_if_never_killed(TIP, root, tmp_path, copy_store, phantom_cohort)
+
+
+def is_as_if_never_killed(bundle, root, folder, copy_store, cohort):
+    """Compare weights, bit by bit, and all that MLflow holds with a training that nothing happened to."""
     assert not (root / "models" / CHECKPOINT[bundle]).exists()
-    train(bundle, tmp_path / "whole", phantom_cohort, **settings)
-    assert different_weights(root / "models" / WEIGHTS[bundle], tmp_path / "whole" / "models" / WEIGHTS[bundle]) == []
+    whole = copy_store(folder / "whole" / "eval").parent
+    train(bundle, whole, cohort, **INTERRUPTED)
+    assert different_weights(root / "models" / WEIGHTS[bundle], whole / "models" / WEIGHTS[bundle]) == []
+    logged = histories(root)
+    assert all([step for step, _ in points] == [1, 2, 3] for points in logged.values())
+    assert logged == histories(whole)
+    assert "train/loss" in logged
 
 
 @pytest.mark.slow
 def test_run_that_ended_after_its_last_epoch_fits_and_goes_on_in_the_same_tracked_run(
     tmp_path, copy_store, phantom_cohort, process_state, monkeypatch
 ):
-    import mlflow
-
     copy_store(tmp_path / "eval")
     settings = {"bundle_root": str(tmp_path), "dataset_dir": str(phantom_cohort.folder), "max_epochs": 1}
     work = workflow(CAD, initialization="scratch", **settings)
@@ -150,42 +189,55 @@ def test_run_that_ended_after_its_last_epoch_fits_and_goes_on_in_the_same_tracke
     assert load_weights(tmp_path / "models" / "checkpoint.pt")["epoch"] == 1
     train(CAD, tmp_path, phantom_cohort, max_epochs=1, initialization="scratch")
     assert bool(load_weights(tmp_path / "models" / "model.pt")["statistics.is_fitted"])
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'eval' / 'mlflow.db'}")
-    (found,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    (found,) = runs_in(store_of(tmp_path))
     assert found.info.status == "FINISHED"
 
 
-def kill_in_an_epoch(words, checkpoint, folder):
+def turn_into(words, folder):
+    """Make this process, a copy, run a command."""
+    log = os.open(folder / "killed.log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(folder)
+    os.execve(words[0], words, environment())
+
+
+def kill_in_an_epoch(bundle, root, function, *arguments):
     """Start, wait for the checkpoint of an epoch, kill -9 in the next one and give the epoch of the checkpoint."""
-    with (
-        (folder / "killed.log").open("w") as log,
-        subprocess.Popen(words, cwd=folder, env=environment(), stdout=log, stderr=log) as process,
-    ):
-        try:
-            while not checkpoint.is_file() or load_weights(checkpoint)["epoch"] < 1:
-                assert process.poll() is None, (folder / "killed.log").read_text()[-3000:]
-                time.sleep(0.005)
-            time.sleep(0.05)
-        finally:
-            process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    return load_weights(checkpoint)["epoch"]
+    checkpoint = root / "models" / CHECKPOINT[bundle]
+    process = FORK.Process(target=function, args=arguments)
+    process.start()
+    try:
+        while not checkpoint.is_file() or load_weights(checkpoint)["epoch"] < 1:
+            assert process.is_alive()
+            time.sleep(0.005)
+        time.sleep(0.05)
+    finally:
+        process.kill()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not (root / "models" / WEIGHTS[bundle]).exists()
+    epoch = load_weights(checkpoint)["epoch"]
+    assert epoch in (1, 2)
+    return epoch
 
 
 @pytest.mark.slow
 def test_checkpoint_of_other_settings_ends_with_one_line(tmp_path, phantom_cohort, process_state, capsys):
     path = tmp_path / "models" / "checkpoint.pt"
-    work = workflow(CAD, bundle_root=str(tmp_path), dataset_dir=str(phantom_cohort.folder), initialization="scratch")
-    work.initialize()
-    settings = work.parser.get_parsed_content("settings")
+    options = {"bundle_root": str(tmp_path), "dataset_dir": str(phantom_cohort.folder), "initialization": "scratch"}
+    settings = workflow(CAD, **options).parser.get_parsed_content("settings")
     state = {"format": "dymo_med training checkpoint", "version": 1, "settings": {**settings, "learning_rate": 0.1}}
     save_weights(path, state)
+    work = workflow(CAD, "augmentation_published.yaml", **options)
+    work.initialize()
     with pytest.raises(RuntimeError, match="Failed to") as caught:
         work.run()
     capsys.readouterr()
     sys.excepthook(caught.type, caught.value, None)
     assert capsys.readouterr().err == (
         "dymo-med: error: checkpoint.pt of an interrupted training must be continued as it was begun, however: "
+        "augmentation_recipe was 'per_volume' and is 'published', "
         f"learning_rate was 0.1 and is {settings['learning_rate']}; "
         "start it as before, or delete the file to begin anew\n"
     )

@@ -1,5 +1,7 @@
 """The sweep of the classification bundle, from validation subjects to tables, and what inference makes of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from dymo_med.evaluation.sweep.stages import FITS
 from dymo_med.inferers import read_policy
 from dymo_med.networks.calibration import TemperatureScaling, read_calibration
 from tests.bundles.runs import CAD, THIRD_PARTY_WARNINGS, TIP, run, workflow
+from tests.tracking.stores import client, runs_in
 
 pytestmark = [pytest.mark.slow, *THIRD_PARTY_WARNINGS]
 
@@ -59,6 +62,16 @@ def test_a_sweep_refuses_what_few_subjects_cannot_carry(root, phantom_cohort, mo
     }
     tested = pd.read_parquet(folder / "test" / "predictions.parquet")
     assert not set(tested["subject_id"]) & set(validation["subject_id"])
+
+    cases = pd.read_parquet(folder / "test" / "cases.parquet")
+    assert set(cases["subject_id"]) <= set(tested["subject_id"])
+    (sweep,) = [each for each in runs_in(f"sqlite:///{root / 'eval' / 'mlflow.db'}") if "sweep" in each.info.run_name
+                and each.info.status == "FINISHED"]  # fmt: skip
+    sent = client(f"sqlite:///{root / 'eval' / 'mlflow.db'}")
+    assert [each.path for each in sent.list_artifacts(sweep.info.run_id)] == ["report.html"]
+    page = Path(sent.download_artifacts(sweep.info.run_id, "report.html")).read_text(encoding="utf-8")
+    assert "Single cases</h2>" not in page
+    assert not any(subject in page for subject in phantom_cohort.subjects.index)
 
     new = {"bundle_root": str(root), "dataset_dir": str(phantom_cohort.folder), "ics_weight": "auto"}
     run(CAD, "inference.yaml", **new)

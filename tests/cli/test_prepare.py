@@ -108,6 +108,13 @@ def test_two_at_once_on_one_cohort_is_one_line(download, tmp_path, capsys):
         assert prepare(download, tmp_path / "out", *IMAGE, "--shard", "2/2") == 2
 
 
+def test_where_nothing_can_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    message = r"a folder to write in, however: out is none \(Not a directory\): choose another one"
+    with pytest.raises(OSError, match=message), writing_to(tmp_path / "file" / "out"):
+        pass
+
+
 def test_a_shard_keeps_a_key_out_of_the_cohort_too(download, capsys):
     assert prepare(download, download.parent, "--shard", "1/1") == 2
     assert "the key must not lie in the cohort" in capsys.readouterr().err

@@ -32,13 +32,14 @@ def content(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-# Parts of four images, so that a run of forty can be cut at many places.
+# Parts of four images, so that a run of forty can be cut at many places. A cohort is prepared without loading networks,
+# which would take longer than reading the images does.
 SCRIPT = """
 import sys
 from dymo_med.data.frames import parts
 from dymo_med.cli import main
 parts.MAX_IMAGES = 4
-sys.exit(main(sys.argv[1:]))
+sys.exit(main(sys.argv[1:]) or int("monai" in sys.modules))
 """
 
 

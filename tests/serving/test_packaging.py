@@ -104,6 +104,21 @@ def test_every_column_is_optional(model, phantom_cohort):
         assert kinds[column.name] == ("string" if column.kind == "categorical" else "double")
 
 
+def test_only_the_status_of_a_row_is_always_there(model):
+    columns = yaml.safe_load(yaml.safe_load((model[0] / "MLmodel").read_text())["signature"]["outputs"])
+    assert [column["name"] for column in columns if column["required"]] == ["status"]
+    assert {"reason", "probability", "probability_ill"} < {column["name"] for column in columns}
+
+
+def test_environment_is_asked_for_in_the_versions_of_here(model):
+    lines = (model[0] / "requirements.txt").read_text().split()
+    pinned = dict(line.split("==") for line in lines)
+    assert {"dymo-med", "mlflow", "monai", "numpy", "pydicom", "torch"} <= pinned.keys()
+    assert not {"snakemake", "onnx", "scikit-image"} & pinned.keys()  # of extras, which prediction does not need
+    assert pinned["torch"] == torch.__version__.split("+")[0]
+    assert pinned["numpy"] == np.__version__
+
+
 def test_prediction_is_that_of_the_library(model, predictor, rows, phantom_cohort):
     """Oracle: the networks that were packaged, on tensors made step by step."""
     from dymo_med.data.cohort import read_model_image

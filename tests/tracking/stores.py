@@ -59,8 +59,13 @@ def server(folder, port=None):
     words = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "up")]
     log = (folder / "server.log").open("ab")
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # evaluation of chat models: seconds
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", *words, *stores], stdout=log, stderr=log, start_new_session=True
+        [sys.executable, "-W", "ignore", *words, *stores],
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        env=environment,
     )
     address = f"http://127.0.0.1:{port}"
     try:

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from dymo_med.tracking import code_tags, version_tags
+from dymo_med.tracking import code_tags, pinned_requirements, version_tags
 from dymo_med.tracking import environment as module
 
 
@@ -58,3 +58,7 @@ def test_versions_are_those_installed(monkeypatch):
     assert len(tags) == 9
     monkeypatch.setattr(module, "_PACKAGES", ("no-such-package",))
     assert version_tags()["version.no-such-package"] == "not installed"
+
+
+def test_package_that_is_not_installed_requires_nothing():
+    assert pinned_requirements("dymo-med-of-nobody") == []

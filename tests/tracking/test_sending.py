@@ -6,6 +6,7 @@ import math
 import pytest
 
 from dymo_med.tracking import JournalWriter, Sender, read_entries, send_journal
+from dymo_med.tracking.system import SystemMonitor
 from dymo_med.utils import read_json, write_json
 from tests.tracking.journals import DATASET, KEY, complete, start
 from tests.tracking.stores import client, runs_in, table_of
@@ -113,6 +114,20 @@ def test_many_metrics_arrive_all(uri, folder):
     (run,) = runs_in(uri)
     assert len(run.data.params) == 150
     assert history(uri, run, "b") == [(step, -step) for step in range(130)]
+
+
+def test_load_of_the_machine_comes_after_the_first_scores(uri, folder):
+    """MLflow lists metrics as they first came, and compares runs by the first of them."""
+    writer = start(folder)
+    SystemMonitor(folder).sample()
+    sender = Sender(folder, uri)
+    sender.send()
+    assert (runs_in(uri)[0].data.metrics, sender.n_unsent) == ({}, 1)
+    writer.write("metrics", step=1, values={"validation/auroc": 0.6})
+    sender.send()
+    first, *others = runs_in(uri)[0].data.metrics
+    assert first == "validation/auroc"
+    assert "system/cpu_utilization_percentage" in others
 
 
 def test_another_store_gets_the_whole_run(uri, folder, tmp_path, copy_store):

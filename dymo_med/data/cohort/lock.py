@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 __all__ = ["writing_to"]
 
@@ -25,6 +26,7 @@ def writing_to(folder: Path, *, is_shard: bool = False) -> Iterator[None]:
 
     Raises:
         BlockingIOError: somebody else writes.
+        OSError: nothing can be written there.
 
     Example:
         >>> import tempfile
@@ -33,8 +35,7 @@ def writing_to(folder: Path, *, is_shard: bool = False) -> Iterator[None]:
         ...     sorted(path.name for path in folder.iterdir())
         ['.lock']
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK_FILE).open("a") as file:
+    with _lock_file(folder) as file:
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if is_shard else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError as err:
@@ -48,3 +49,14 @@ def writing_to(folder: Path, *, is_shard: bool = False) -> Iterator[None]:
                 stacklevel=3,
             )
         yield
+
+
+def _lock_file(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / _LOCK_FILE).open("a")
+    except OSError as err:
+        raise OSError(
+            err.errno,
+            f"a cohort needs a folder to write in, however: {folder.name} is none ({err.strerror}): choose another one",
+        ) from err

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dymo_med.data.frames.parts import Part, n_parts_of, part_number
-from dymo_med.data.frames.sources import source_keys
+from dymo_med.data.frames.sources import file_states
 
 __all__ = ["Shard", "by_part", "index_shards"]
 
@@ -75,7 +75,7 @@ def index_shards(images: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
     for number in range(1, count + 1):
         own = [groups[part.number] for part in Shard(number, count).parts(len(images))]
         sources = {subject: source for group in own for subject, source in group.items()}
-        keys, absent = source_keys(sources, {})
-        text = json.dumps([len(groups), sorted(keys.items()), sorted(absent)])
+        states = sorted((subject, file_states(source)) for subject, source in sources.items())
+        text = json.dumps([len(groups), states])
         shards.append({"n_images": len(sources), "digest": hashlib.sha256(text.encode("utf-8")).hexdigest()})
     return shards

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dymo_med.data.frames.parts import Entry, Part, Pixels, StoredPart, open_pixels, read_part, write_part
 from dymo_med.data.frames.sharing import Shard, by_part
-from dymo_med.data.frames.sources import Outcome, ReadImage, read_source, source_keys
+from dymo_med.data.frames.sources import Outcome, ReadImage, SourceKeys, find_absent, read_source, source_keys
 from dymo_med.data.frames.store import FrameStore
 from dymo_med.data.parallel import map_in_order
 
@@ -28,8 +28,9 @@ def write_frames(
     """Read all images and store what a network needs of them.
 
     An image that cannot be read costs its subject only: the reason stands in the store's ``problems``. Run again, only
-    images whose file size, modification time or ``settings`` changed are read, and those that failed unexpectedly; of
-    subjects no longer given, nothing stays. A run that was cut off keeps its finished parts.
+    images whose files hold something else or whose ``settings`` changed are read, and those that failed unexpectedly or
+    whose files were touched since they failed; of subjects no longer given, nothing stays. A run that was cut off keeps
+    its finished parts.
 
     Args:
         folder: Folder of the store; other files in it are removed.
@@ -99,7 +100,9 @@ def write_shard(
     plans = [_plan(folder, part, chosen[part.number], all_settings) for part in parts]
     total, done = sum(len(plan.todo) for plan in plans), 0
     sources = [images[subject] for plan in plans for subject in plan.todo]
-    with closing(map_in_order(partial(read_source, read, shape), sources, n_workers=n_workers)) as results:
+    with closing(
+        map_in_order(partial(read_source, read, shape, all_settings), sources, n_workers=n_workers)
+    ) as results:
         for plan in plans:
             outcomes: dict[str, Outcome] = {}
             for subject in plan.todo:
@@ -115,14 +118,15 @@ class _Plan(NamedTuple):
     """What is to be done for one part; ``kept`` holds entries that stand, with the file their pixels are in."""
 
     part: Part
-    keys: dict[str, str]
     stored: StoredPart | None
     kept: dict[str, tuple[Entry, str]]
     todo: list[str]
 
 
 def _plan(folder: Path, part: Part, images: Mapping[str, Any], settings: Mapping[str, Any]) -> _Plan:
-    keys, absent = source_keys(images, settings)
+    absent = find_absent(images)
+    there = images.keys() - {entry.subject_id for entry in absent}
+    keys: dict[str, SourceKeys | None] = {}
     stored = _stored(folder / part.index_name)
     earlier = [stored] if stored else _of_other_layouts(folder, part)
     whole: dict[str, bool] = {}
@@ -131,10 +135,18 @@ def _plan(folder: Path, part: Part, images: Mapping[str, Any], settings: Mapping
         if one.pixel_name and one.pixel_name not in whole:
             whole[one.pixel_name] = _is_whole(folder, one)
         for entry in one.entries:
-            stands = whole[one.pixel_name] if entry.row >= 0 else entry.error == "SubjectError"
-            if stands and entry.key == keys.get(entry.subject_id):
-                kept[entry.subject_id] = (entry, one.pixel_name)
-    return _Plan(part, keys, stored, kept, sorted(set(keys) - set(kept)))
+            subject = entry.subject_id
+            if subject in there and (whole[one.pixel_name] if entry.row >= 0 else entry.error == "SubjectError"):
+                if subject not in keys:
+                    keys[subject] = source_keys(images[subject], settings)
+                if _is_of(entry, keys[subject]):
+                    kept[subject] = (entry, one.pixel_name)
+    return _Plan(part, stored, kept, sorted(there - kept.keys()))
+
+
+def _is_of(entry: Entry, keys: SourceKeys | None) -> bool:
+    """Whether what is stored was made of this source."""
+    return keys is not None and entry.key == (keys.image if entry.row >= 0 else keys.failure)
 
 
 def _finish(folder: Path, plan: _Plan, outcomes: Mapping[str, Outcome], shape: tuple[int, ...]) -> None:
@@ -144,7 +156,7 @@ def _finish(folder: Path, plan: _Plan, outcomes: Mapping[str, Outcome], shape: t
     for subject in sorted({*plan.kept, *outcomes}):
         if subject in outcomes:
             outcome = outcomes[subject]
-            entry = Entry(subject, plan.keys[subject], 0 if outcome.pixels is not None else -1, *outcome[1:])
+            entry = Entry(subject, outcome.key, 0 if outcome.pixels is not None else -1, *outcome[2:])
         else:
             entry = plan.kept[subject][0]
         if entry.row >= 0:

@@ -11,8 +11,10 @@ import pandas as pd
 from dymo_med.evaluation.report.case_choice import choose_cases
 from dymo_med.evaluation.report.case_values import CASES_FILE
 from dymo_med.evaluation.report.page import Block, Facts, Figure, Heading, Table, Text
+from dymo_med.evaluation.report.summary import policy_rules
 from dymo_med.evaluation.report.sweep_results import SweepResults
 from dymo_med.evaluation.report.wording import number
+from dymo_med.inferers.policy import OTHERWISE
 
 __all__ = ["case_blocks"]
 
@@ -43,15 +45,17 @@ def case_blocks(results: SweepResults) -> list[Block]:
         case: dict[str, Any] = {str(name): value for name, value in row.items()}
         key = tuple(case[name] for name in ("subject_id", "mechanism", "rate", "seed"))
         decision: Any = decided.loc[[key]].iloc[0]
-        blocks += [Heading(f"Case {place}: {case['case']}"), _facts(case), *_image(results, items[key[0]], case)]
-        blocks += [_steps(decision, case), *_table(results, recovered, key)]
+        blocks += [Heading(f"Case {place}: {case['case']}"), _facts(results, case)]
+        blocks += [*_image(results, items[key[0]], case), _steps(decision, case), *_table(results, recovered, key)]
     return blocks
 
 
-def _facts(case: Mapping[str, Any]) -> Facts:
+def _facts(results: SweepResults, case: Mapping[str, Any]) -> Facts:
+    rules = policy_rules(results)
     facts = {
         "missing pattern": f"{case['mechanism']}, rate {case['rate']:g}, seed {case['seed']}",
         "situation": case["situation"],
+        "rule in it": rules.get(case["situation"], rules[OTHERWISE]),
         "true class": "case" if case["label"] == 1 else "control",
         "predicted risk (before calibration)": number(case["probability"]),
         "fused": case["fused"] or "nothing",

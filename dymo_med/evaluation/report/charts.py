@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Chart:
 
     def block(self) -> Figure:
         """Give the figure as part of a page."""
-        return Figure(caption=self.caption, image=self._svg(), alternative=self.alternative)
+        return Figure(caption=self.caption, image=self._svg, alternative=self.alternative)
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write ``<name>.svg``, ``.pdf`` and ``.csv``, each as a whole or not at all; the same content, the same bytes.
@@ -111,19 +112,21 @@ class Chart:
             The files.
         """
         paths = [Path(folder) / f"{self.name}.{ending}" for ending in ("svg", "pdf", "csv")]
-        write_text(paths[0], self._svg())
+        write_text(paths[0], self._svg)
         with house_style(), atomic_path(paths[1]) as temporary:
             self.drawing.savefig(temporary, format="pdf", metadata={"CreationDate": None})
         with atomic_path(paths[2]) as temporary:
             self.data.to_csv(temporary, index=False)
         return paths
 
+    @cached_property
     def _svg(self) -> str:
         """Draw without prolog, metadata and style sheet, with ids that no other figure of a page has."""
         buffer = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         with house_style(self.name):
             self.drawing.savefig(buffer, format="svg", metadata=nothing)
+        self.drawing.set_layout_engine("none")  # laid out once, alike in all files
         text = buffer.getvalue()
         text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
         text = re.sub(r' width="[^"]+pt"| height="[^"]+pt"', "", text[: text.index(">")]) + text[text.index(">") :]

@@ -8,7 +8,7 @@ import pandas as pd
 from dymo_med.evaluation.report.charts import AXIS_INK, Chart, drawing, error_bars, lines_of
 from dymo_med.evaluation.report.page import Block, Table, Text
 from dymo_med.evaluation.report.sweep_results import AUTO, SweepResults
-from dymo_med.evaluation.report.wording import Disclosure, estimate, figure_title, p_value, withheld_or
+from dymo_med.evaluation.report.wording import Disclosure, estimate, figure_title, p_value, titled, withheld_or
 from dymo_med.utils import Strategy
 
 __all__ = ["by_pattern", "figures_table", "recoveries_compared", "references", "subgroups", "sweep_chart"]
@@ -136,6 +136,7 @@ def references(results: SweepResults, disclosure: Disclosure) -> list[Block | Ch
     """Compare simpler models on the same split with the chosen policy, nothing hidden."""
     own = results.of_recovery("figures").query("strategy == @AUTO").drop(columns="recovery")
     table = pd.concat([results.tables["references"], own], ignore_index=True)
+    table["strategy"] = [titled(name, results.cohort.schema) for name in table["strategy"]]
     shown = figures_table("Reference models on the same split, nothing hidden", table, disclosure, rows="strategy")
     return [
         shown,
@@ -148,11 +149,12 @@ def subgroups(results: SweepResults, disclosure: Disclosure) -> list[Block | Cha
     table = _checked_groups(results.tables["subgroups"], disclosure)
     blocks: list[Block | Chart] = []
     for variable, groups in table.groupby("variable", sort=False):
-        title = str(variable).replace("_", " ")
+        title = titled(str(variable), results.cohort.schema)
         blocks.append(figures_table(f"By {title}", groups, disclosure, rows="group", figures=_SUBGROUP_FIGURES))
     if not blocks:
         return [Text("The cohort has none of the columns that subgroups are made of.")]
-    named = table.assign(group=table["variable"].str.replace("_", " ") + ": " + table["group"])
+    titles = [titled(variable, results.cohort.schema) for variable in table["variable"]]
+    named = table.assign(group=pd.Series(titles, index=table.index) + ": " + table["group"])
     return [_forest(named, disclosure, "group", "subgroups", "AUROC of auto by subgroup, nothing hidden"), *blocks]
 
 

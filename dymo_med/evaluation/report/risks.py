@@ -12,7 +12,7 @@ from dymo_med.evaluation.report.page import Block, Table
 from dymo_med.evaluation.report.performance import figures_table
 from dymo_med.evaluation.report.suppression import suppress
 from dymo_med.evaluation.report.sweep_results import AUTO, SweepResults
-from dymo_med.evaluation.report.wording import Disclosure, estimate, number
+from dymo_med.evaluation.report.wording import Disclosure, estimate, number, withheld_or
 
 __all__ = ["calibration_blocks", "decision_blocks"]
 
@@ -68,9 +68,10 @@ def decision_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block
     """Show what acting on the predicted risk is worth at every threshold; nothing hidden."""
     label, risks = _risks(results)
     curves = {name: decision_curve(label, risk, THRESHOLDS.tolist()) for name, risk in risks.items()}
+    withheld_at = {}
     for name, risk in risks.items():
         treated = (risk[:, None] >= THRESHOLDS).sum(axis=0)
-        hidden = [disclosure.hides(count, len(risk) - count) for count in treated]
+        hidden = withheld_at[name] = [disclosure.hides(count, len(risk) - count) for count in treated]
         columns = ["net_benefit", "net_benefit_low", "net_benefit_high"]
         curves[name].loc[hidden, columns] = np.nan
     after, before = curves["after"], curves["before"]
@@ -102,8 +103,13 @@ def decision_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block
         data=pd.concat([curve.assign(risk=name) for name, curve in curves.items()], ignore_index=True),
     )
     rows = [
-        [f"{row['threshold']:g}", estimate(row, "net_benefit", between=" "), number(row["treat_all"]), "0.000"]
-        for _, row in after[after["threshold"].isin(_TABULATED)].iterrows()
+        [
+            f"{row['threshold']:g}",
+            withheld_or(estimate(row, "net_benefit", between=" "), is_hidden=row["is_withheld"]),
+            number(row["treat_all"]),
+            "0.000",
+        ]
+        for _, row in after.assign(is_withheld=withheld_at["after"])[after["threshold"].isin(_TABULATED)].iterrows()
     ]
     header = ["threshold", "auto, calibrated", "treat all", "treat none"]
     note = "Net benefit: share of true positives less that of false ones times the odds of the threshold."

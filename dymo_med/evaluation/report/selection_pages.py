@@ -26,7 +26,7 @@ _OUTCOMES = {
     ("rejected", False): ("kept out, wrongly", "#fdbe85"),
 }
 _ACCEPTED = {True: ("fused", "#0072B2"), False: ("kept out", "#b5bdc8")}
-_N_BINS = 30
+_N_BINS, _N_BINS_EXPORT = 30, 10
 
 
 def selection_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block | Chart]:
@@ -50,7 +50,9 @@ def selection_blocks(results: SweepResults, disclosure: Disclosure) -> list[Bloc
         fusions = results.of_recovery("fusions")
         rewards = _reward_chart(tried, strategies, limit)
         worth = _worth_blocks(results.of_recovery("rewards"), strategies, limit)
-        blocks += [_outcome_chart(fusions, strategies, per_pattern), _outcome_table(fusions, strategies, per_pattern)]
+        blocks.append(_outcome_chart(fusions, strategies, per_pattern))
+        if disclosure.min_count == 1:  # sums over rates, less what one rate shows, would tell a rate that is withheld
+            blocks.append(_outcome_table(fusions, strategies))
         blocks += [rewards, *worth]
     regret = sweep_chart(results, disclosure, "regret", "regret", "mean regret (loss)")
     return [*blocks, regret, _regret_table(results, disclosure)]
@@ -65,7 +67,7 @@ def _fused_chart(decisions: pd.DataFrame, strategies: Sequence[str], limit: Disc
     figure, axes = drawing(1, len(strategies), height=0.32 * len(situations) + 1.0, sharey=True)
     rows = []
     for panel, strategy in zip(axes, strategies, strict=True):
-        panel.set(title=strategy, xlabel="share of predictions", xlim=(0, 1))
+        panel.set(title=strategy, xlabel="share of predictions", xlim=(0, 1), ylim=(-0.6, len(situations) - 0.4))
         panel.grid(visible=False, axis="y")
         for place, situation in enumerate(situations):
             numbers = counts.loc[(strategy, situation)].to_numpy(dtype=np.int64)
@@ -120,7 +122,7 @@ def _outcome_chart(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disc
     figure, axes = drawing(1, len(strategies), height=0.32 * len(mechanisms) + 1.0, sharey=True)
     rows = []
     for panel, strategy in zip(axes, strategies, strict=True):
-        panel.set(title=strategy, xlabel="share of candidates", xlim=(0, 1))
+        panel.set(title=strategy, xlabel="share of candidates", xlim=(0, 1), ylim=(-0.6, len(mechanisms) - 0.4))
         panel.grid(visible=False, axis="y")
         for place, mechanism in enumerate(mechanisms):
             counts = []
@@ -151,41 +153,39 @@ def _outcome_chart(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disc
     )
 
 
-def _outcome_table(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disclosure) -> Table:
+def _outcome_table(fusions: pd.DataFrame, strategies: Sequence[str]) -> Table:
     shown = fusions[fusions["strategy"].isin(strategies)].set_index(["mechanism", "rate", "strategy", "decision"])
     rows: list[list[str]] = []
     for mechanism in dict.fromkeys(fusions["mechanism"]):
         rows.append([str(mechanism)])
         for rate in sorted(fusions.loc[fusions["mechanism"] == mechanism, "rate"].unique()):
             keys = [(mechanism, rate, strategy, kind) for strategy in strategies for kind in ("fused", "rejected")]
-            rows.append([f"{rate:g}", *(_outcome_cell(shown, key, limit) for key in keys)])
+            rows.append([f"{rate:g}", *(_outcome_cell(shown, key) for key in keys)])
     header = [f"{strategy}: {kind}" for strategy in strategies for kind in ("fused", "kept out")]
     note = "Number of candidates, and the share that was right with its 95 % interval (Wilson)."
     return Table(caption="Right decisions", header=["pattern and rate", *header], rows=rows, note=note)
 
 
-def _outcome_cell(table: Any, key: tuple[Any, ...], limit: Disclosure) -> str:
+def _outcome_cell(table: Any, key: tuple[Any, ...]) -> str:
     if key not in table.index:
         return "0"
     row = table.loc[key]
-    is_hidden = limit.hides(row["n_right"], row["n"] - row["n_right"])
-    share = (
-        f"{100 * row['share_right']:.0f} % ({100 * row['share_right_low']:.0f} to {100 * row['share_right_high']:.0f})"
-    )
-    return withheld_or(f"{row['n']:.0f}\n{share}", is_hidden=is_hidden)
+    low, high = 100 * row["share_right_low"], 100 * row["share_right_high"]
+    return f"{row['n']:.0f}\n{100 * row['share_right']:.0f} % ({low:.0f} to {high:.0f})"
 
 
 def _reward_chart(tried: pd.DataFrame, strategies: Sequence[str], limit: Disclosure) -> Chart:
     """Draw how rewards are distributed, apart by what was decided."""
+    n_bins = _N_BINS if limit.min_count == 1 else _N_BINS_EXPORT
     low, high = np.quantile(tried["reward"].to_numpy(), [0.005, 0.995])
-    edges = np.linspace(float(low), float(high), _N_BINS + 1)
+    edges = np.linspace(float(low), float(high), n_bins + 1)
     if edges[0] == edges[-1]:
-        edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, _N_BINS + 1)
+        edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, n_bins + 1)
     figure, axes = drawing(1, len(strategies), height=2.5, sharey=True)
     rows = []
     for panel, strategy in zip(axes, strategies, strict=True):
         own = tried[tried["strategy"] == strategy]
-        bottom = np.zeros(_N_BINS)
+        bottom = np.zeros(n_bins)
         for accepted, (title, color) in _ACCEPTED.items():
             reward = own.loc[own["accepted"] == accepted, "reward"].to_numpy()
             counts = np.histogram(reward.clip(edges[0], edges[-1]), edges)[0].astype(np.int64)

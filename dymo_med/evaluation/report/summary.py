@@ -15,7 +15,7 @@ from dymo_med.evaluation.report.sweep_results import AUTO, SweepResults
 from dymo_med.evaluation.report.wording import Disclosure, estimate, number, withheld_or
 from dymo_med.utils import Strategy, read_json, sha256_of
 
-__all__ = ["provenance_facts", "summary_blocks"]
+__all__ = ["policy_rules", "provenance_facts", "summary_blocks"]
 
 _WORDS = {
     "sha256": "digest of the weights (SHA-256)",
@@ -103,17 +103,25 @@ def _gap_words(results: SweepResults, disclosure: Disclosure) -> str:
     return f"With something hidden: {'; '.join(parts)} (paired DeLong, adjusted by Holm's method)."
 
 
-def _policy(results: SweepResults) -> Table:
-    policy: Mapping[str, Any] = results.policy_record["policy"]
-    threshold = policy["threshold"]
-    pairs = threshold.items() if isinstance(threshold, Mapping) else [("all situations", threshold)]
+def policy_rules(results: SweepResults) -> dict[str, str]:
+    """Say in words what the chosen policy does in each situation.
+
+    Returns:
+        Rule by situation; ``otherwise`` for those that validation subjects were not in.
+    """
+    limits: Mapping[str, Any] = results.policy.to_record()["threshold"]
     meaning = {"inf": "fuse nothing", "-inf": "fuse everything"}
-    rows = [
-        [str(situation), meaning.get(str(value), f"fuse where the reward exceeds {value}")]
-        for situation, value in pairs
-    ]
+    return {
+        situation: meaning.get(str(limit), f"fuse where the reward exceeds {limit}")
+        for situation, limit in limits.items()
+    }
+
+
+def _policy(results: SweepResults) -> Table:
+    policy = results.policy
+    rows = [[situation, rule] for situation, rule in policy_rules(results).items()]
     note = (
-        f"Strategy {policy['strategy']}, weight of the intra-class similarity: {policy['ics_weight']}. Chosen on "
+        f"Strategy {policy.strategy}, weight of the intra-class similarity: {policy.ics_weight}. Chosen on "
         "validation subjects; test subjects took no part."
     )
     return Table(caption="The chosen policy (auto)", header=["situation", "rule"], rows=rows, note=note, is_text=True)

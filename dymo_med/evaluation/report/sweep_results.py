@@ -10,6 +10,7 @@ import pandas as pd
 
 from dymo_med.data.cohort import Cohort
 from dymo_med.evaluation.sweep import PREDICTIONS_FILE
+from dymo_med.inferers import Policy
 from dymo_med.networks.calibration import Calibration, read_calibration
 from dymo_med.utils import Strategy, read_json
 
@@ -92,6 +93,11 @@ class SweepResults:
         """The chosen policy with its evidence."""
         content: Mapping[str, Any] = read_json(self.model_dir / "policy.json")
         return content
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The chosen policy."""
+        return Policy.from_record(self.policy_record["policy"])
 
     @cached_property
     def calibration(self) -> Calibration:

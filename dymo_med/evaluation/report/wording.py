@@ -1,5 +1,6 @@
 """Figures in words: values with intervals, p values, and what may not be told."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dymo_med.evaluation.report.suppression import HIDDEN
+from dymo_med.tabular import TabularSchema
 from dymo_med.utils import check_positive_int
 
-__all__ = ["Disclosure", "estimate", "figure_title", "number", "p_value", "withheld_or"]
+__all__ = ["Disclosure", "estimate", "figure_title", "number", "p_value", "titled", "withheld_or"]
 
 NOT_ESTIMABLE = "not estimable"
 _TITLES = {
@@ -113,6 +115,26 @@ def figure_title(name: str) -> str:
         ('AUROC', 'sensitivity at specificity 0.9', 'net benefit at 0.1')
     """
     return _TITLES.get(name, name.replace("_", " "))
+
+
+def titled(text: str, schema: TabularSchema) -> str:
+    """Put titles with their units in the place of names of columns; other names lose their underscores.
+
+    Args:
+        text: Text with names of columns.
+        schema: Knows their titles.
+
+    Example:
+        >>> from dymo_med.tabular import Column
+        >>> age = Column(name="age_years", kind="continuous", unit="years", title="Age", mean=60.0, std=8.0)
+        >>> titled("age_years and blood_group", TabularSchema([age]))
+        'age (years) and blood group'
+    """
+    titles = {}
+    for column in schema.columns:
+        title = column.title[:1].lower() + column.title[1:] if column.title[1:2].islower() else column.title
+        titles[column.name] = f"{title} ({column.unit})" if column.unit else title
+    return re.sub(r"\w+", lambda match: titles.get(match[0], match[0].replace("_", " ")), text)
 
 
 def withheld_or(text: str, *, is_hidden: bool) -> str:
