@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ __all__ = [
     "PlattScaling",
     "PrevalenceShift",
     "TemperatureScaling",
+    "for_patients",
     "read_calibration",
     "write_calibration",
 ]
@@ -193,6 +194,7 @@ class Calibration:
 
     Args:
         steps: The steps in order.
+        evidence: What they rest on; ``n`` and ``n_positive`` count the subjects of the fit and its cases.
 
     Example:
         >>> Calibration((TemperatureScaling(2.0), PlattScaling(1.0, 1.0)))(torch.tensor([[0.0, 4.0]])).tolist()
@@ -200,12 +202,75 @@ class Calibration:
     """
 
     steps: tuple[Step, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Calibrate logits (B, K)."""
         for step in self.steps:
             logits = step(logits)
         return logits
+
+    def prevalence(self, learned: Sequence[float]) -> tuple[float, ...]:
+        """Give the share of each class that calibrated probabilities refer to.
+
+        Platt scaling and isotonic curves move probabilities to the prevalence of the subjects they were fitted on, a
+        shift to its target; a temperature leaves it.
+
+        Args:
+            learned: That of the network before calibration; nan where unknown.
+
+        Returns:
+            Shares that add up to 1; nan where unknown.
+
+        Example:
+            >>> Calibration((PlattScaling(1.0, -2.0),), {"n": 200, "n_positive": 20}).prevalence([0.5, 0.5])
+            (0.9, 0.1)
+        """
+        shares = tuple(learned)
+        for step in self.steps:
+            if isinstance(step, PrevalenceShift):
+                shares = step.target
+            elif isinstance(step, PlattScaling | IsotonicCalibration):
+                n, n_positive = (self.evidence.get(name, math.nan) for name in ("n", "n_positive"))
+                shares = ((n - n_positive) / n, n_positive / n)
+        return shares
+
+
+def for_patients(
+    learned: Sequence[float], calibration: Calibration | None = None, target: Sequence[float] | None = None
+) -> Calibration | None:
+    """Give the calibration of predictions for patients of a known prevalence.
+
+    Args:
+        learned: Share of each class that the network's probabilities refer to, as its weights tell
+            (``statistics.learned_prevalence``); nan where unknown.
+        calibration: What is applied first; None for nothing.
+        target: Share of each class among the patients; None for no shift.
+
+    Returns:
+        The calibration with a shift of the prevalence at its end; None where there is nothing to do.
+
+    Raises:
+        ValueError: there is a target, but it is unknown what probabilities refer to, or the shares do not fit.
+
+    Example:
+        >>> for_patients([0.5, 0.5], target=[0.9, 0.1]).steps
+        (PrevalenceShift(learned=(0.5, 0.5), target=(0.9, 0.1)),)
+        >>> for_patients([0.5, 0.5]) is None
+        True
+    """
+    if target is None:
+        return calibration
+    first = Calibration() if calibration is None else calibration
+    known = first.prevalence(learned)
+    if any(map(math.isnan, known)):
+        raise ValueError(
+            f"a target prevalence needs the prevalence that probabilities refer to, however: {known}: calibrate on "
+            "validation subjects with sweep.yaml and pass calibrated as well, or train with this version"
+        )
+    exact = tuple(share / sum(known) for share in known)  # weights hold single precision
+    shift = PrevalenceShift(exact, tuple(target))
+    return Calibration((*first.steps, shift), first.evidence)
 
 
 def write_calibration(path: str | Path, steps: Sequence[Step], evidence: Mapping[str, Any] | None = None) -> None:
@@ -252,7 +317,7 @@ def read_calibration(path: str | Path) -> Calibration:
             steps.append(KINDS[kind](**settings))
         except TypeError as err:
             raise ValueError(f"step {kind!r} of {path.name} is damaged ({err}): fit it again") from err
-    return Calibration(tuple(steps))
+    return Calibration(tuple(steps), content.get("evidence", {}))
 
 
 def _log_odds(logits: torch.Tensor, kind: str) -> torch.Tensor:

@@ -320,6 +320,23 @@ def test_error_in_training_is_a_failed_run(new_chain, phantom_cohort):
     assert not (chain.root / "models" / "tip.pt").exists()  # a checkpoint to resume from may be there
 
 
+def test_a_target_prevalence_moves_the_log_odds_of_every_prediction(chain, phantom_cohort):
+    """Training weighted classes to equal parts; 6 % of the patients are cases."""
+    odds, fused = [], []
+    for name, target in (("as_learned", None), ("six_percent", [0.94, 0.06])):
+        folder = chain.root / "eval" / name
+        chain.run(name, CAD, "inference.yaml", dataset_dir=phantom_cohort.folder, output_dir=folder,
+                  target_prevalence=target)  # fmt: skip
+        table = chain.predictions(name).query("status == 'predicted'")
+        risk = table["probability_coronary artery disease"].astype(float)
+        odds.append(np.log(risk / (1 - risk)))
+        fused.append(table["fused"].tolist())
+    np.testing.assert_allclose(odds[1] - odds[0], math.log(0.06 / 0.94), rtol=1e-3)
+    assert fused[0] == fused[1]
+    (run,) = [found for found in chain.runs() if found.data.params.get("target_prevalence") == "[0.94, 0.06]"]
+    assert kind_of(run) == "inference"
+
+
 def test_named_store_is_used(chain, tmp_path, phantom_cohort, copy_store):
     elsewhere, before = Chain(tmp_path), len(chain.runs())
     uri = f"sqlite:///{copy_store(tmp_path / 'eval') / 'mlflow.db'}"

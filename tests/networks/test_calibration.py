@@ -9,6 +9,7 @@ from dymo_med.networks.calibration import (
     PlattScaling,
     PrevalenceShift,
     TemperatureScaling,
+    for_patients,
     read_calibration,
     write_calibration,
 )
@@ -26,6 +27,7 @@ def test_round_trip(tmp_path):
     write_calibration(path, STEPS, {"n": 650})
     found = read_calibration(path)
     assert found.steps == STEPS
+    assert found.evidence == {"n": 650}
     logits = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
     assert torch.equal(found(logits), Calibration(STEPS)(logits))
     assert '"n": 650' in path.read_text()
@@ -65,6 +67,48 @@ def test_prevalence_shift_of_several_classes_follows_bayes():
     shift = PrevalenceShift((0.3, 0.3, 0.4), (0.6, 0.3, 0.1))
     expected = probs * target / learned
     torch.testing.assert_close(torch.softmax(shift(probs.log()), -1), expected / expected.sum())
+
+
+@pytest.mark.parametrize(
+    ("steps", "refers_to"),
+    [
+        ((), (0.5, 0.5)),
+        ((STEPS[0],), (0.5, 0.5)),
+        ((STEPS[1],), (0.88, 0.12)),  # of the subjects that it was fitted on
+        ((STEPS[2],), (0.88, 0.12)),
+        ((STEPS[3],), (0.94, 0.06)),
+        ((STEPS[1], STEPS[3]), (0.94, 0.06)),
+    ],
+)
+def test_a_target_prevalence_starts_from_what_probabilities_refer_to(steps, refers_to):
+    calibration = Calibration(steps, {"n": 200, "n_positive": 24})
+    made = for_patients([0.5, 0.5], calibration, [0.7, 0.3])
+    assert made.steps[:-1] == steps
+    assert made.steps[-1].target == (0.7, 0.3)
+    assert made.steps[-1].learned == pytest.approx(refers_to)
+    assert made.prevalence([0.5, 0.5]) == (0.7, 0.3)
+
+
+def test_without_a_target_nothing_is_shifted():
+    assert for_patients([math.nan, math.nan]) is None
+    calibration = Calibration(STEPS[:1])
+    assert for_patients([math.nan, math.nan], calibration) is calibration
+
+
+def test_a_target_needs_a_known_start():
+    with pytest.raises(ValueError, match=r"needs the prevalence that probabilities refer to, however: \(nan, nan\)"):
+        for_patients([math.nan, math.nan], target=[0.9, 0.1])
+    with pytest.raises(ValueError, match=r"refer to, however: \(nan, nan\): calibrate on validation subjects"):
+        for_patients([0.5, 0.5], Calibration(STEPS[1:2]), [0.9, 0.1])  # fitted on nobody knows whom
+    known = Calibration(STEPS[1:2], {"n": 100, "n_positive": 10})
+    assert for_patients([math.nan, math.nan], known, [0.5, 0.5]).steps[-1].learned == (0.9, 0.1)
+    with pytest.raises(ValueError, match=r"positive shares that add up to 1, however: target=\(0\.06,\)"):
+        for_patients([0.5, 0.5], target=[0.06])
+
+
+def test_shares_in_single_precision_are_enough():
+    shares = torch.tensor([0.941, 0.059]).tolist()
+    assert for_patients(shares, target=[0.5, 0.5]).steps[0].learned == pytest.approx((0.941, 0.059))
 
 
 def test_no_steps_change_nothing():
