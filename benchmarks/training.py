@@ -107,6 +107,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "accumulated, 2 batches": {"fused": encoded_once, "n_batches": 2},
     "compiled": {"fused": encoded_once, "compiled": True},
 }
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
+N_WARM_UPS = 4
+"""Steps before the first that counts: a compiled network compiles for every way in which subsets share a batch."""
 NAIVE = ["encoded once", "encoded again", "encoded again where used"]
 
 
@@ -131,11 +134,17 @@ def peak_mib(step: Step) -> int | None:
 
 
 def measure(
-    names: list[str], batch_size: int, n_subsets: int, repetitions: int, device: str, sizes: Sizes
+    names: list[str],
+    batch_size: int,
+    n_subsets: int,
+    repetitions: int,
+    device: str,
+    sizes: Sizes,
+    clock: str = "wall",
 ) -> dict[str, Any]:
     """Measure variants in turns: time, samples per second, memory."""
     steps = {name: make_step(name, batch_size, n_subsets, device, sizes) for name in names}
-    seconds = interleaved(dict(steps), repetitions)
+    seconds = interleaved(dict(steps), repetitions, n_warm_ups=N_WARM_UPS, clock=CLOCKS[clock])
     results = {}
     for name in names:
         times = summary(seconds[name])
@@ -172,17 +181,20 @@ def main(arguments: list[str] | None = None, sizes: Sizes = PUBLISHED) -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--subsets", type=int, default=2, help="subsets drawn in each step")
     parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="processor: on a CPU that others use too")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--loader", type=int, default=0, help="subjects of the loader's epoch; 0 leaves it out")
     parser.add_argument("--workers", type=int, default=0, help="of the loader")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/training.json"))
     options = parser.parse_args(arguments)
-    results = measure(options.only, options.batch_size, options.subsets, options.repetitions, options.device, sizes)
+    shape = (options.batch_size, options.subsets, options.repetitions)
+    results = measure(options.only, *shape, options.device, sizes, options.clock)
     for name, found in results.items():
         line = f"{name:<26}{found['median_ms']:>10.1f} ms{found['samples_per_s']:>10.2f} samples/s"
         memory = "" if found["step_peak_mib"] is None else f"{found['step_peak_mib']:>8} MiB"
         print(line + memory, flush=True)
-    content = {"machine": machine(), "batch_size": options.batch_size, "subsets": options.subsets, "steps": results}
+    content = {"machine": machine(), "clock": options.clock, "batch_size": options.batch_size}
+    content |= {"subsets": options.subsets, "steps": results}
     if options.loader:
         loader = measure_loader(options.loader, options.workers, options.batch_size, sizes.image_size)
         ratio = loader["samples_per_s"] / results[options.only[0]]["samples_per_s"]

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from monai.data import Dataset
+from monai.transforms import Compose, Randomizable
 
 from dymo_med.utils import derived_seed
 
@@ -14,7 +16,8 @@ class SeededDataset(Dataset):
     """MONAI's Dataset, with the random state of every transform set anew for every sample.
 
     What is drawn for a sample depends neither on the samples before it, nor on the worker or process that loads it, so
-    that an interrupted run draws on as if it had not been, and N processes draw what one would.
+    that an interrupted run draws on as if it had not been, and N processes draw what one would. All transforms draw
+    from one stream, in their order: MONAI seeds each of them on its own, which takes longer than most of them do.
 
     Args:
         data: Datalist.
@@ -41,5 +44,15 @@ class SeededDataset(Dataset):
         self.epoch = epoch
 
     def _transform(self, index: int) -> Any:
-        self.transform.set_random_state(seed=derived_seed(self.seed, self.epoch, index))
+        seed = derived_seed(self.seed, self.epoch, index)
+        _draw_from(np.random.RandomState(np.random.PCG64(seed)), self.transform)
         return super()._transform(index)
+
+
+def _draw_from(stream: np.random.RandomState, transform: Callable[..., Any]) -> None:
+    if isinstance(transform, Compose):
+        Randomizable.set_random_state(transform, state=stream)  # its own draws: Compose would seed its parts from them
+        for part in transform.transforms:
+            _draw_from(stream, part)
+    elif isinstance(transform, Randomizable):
+        transform.set_random_state(state=stream)

@@ -181,7 +181,10 @@ class RandTableCorruptiond(RandomizableTransform, MapTransform):
             return
         n_columns = len(self.marginals)
         self._columns = self.R.permutation(n_columns)[: int(self.rate * n_columns)]
-        self._draws = np.array([self.R.choice(self.marginals[column]) for column in self._columns], dtype=np.float32)
+        observed = [self.marginals[column] for column in self._columns]
+        sizes = np.array([len(values) for values in observed], dtype=np.int64)
+        rows = self.R.randint(sizes)  # at once: a choice for every column takes ten times as long
+        self._draws = np.array([values[row] for values, row in zip(observed, rows, strict=True)], dtype=np.float32)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Give a copy of the sample with corrupted tables; inputs are left as they are.

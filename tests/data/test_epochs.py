@@ -3,7 +3,7 @@
 import pytest
 import torch
 from monai.data import DataLoader, DistributedSampler
-from monai.transforms import Compose, RandAffined, RandScaleIntensityd
+from monai.transforms import Compose, OneOf, RandAffined, RandFlipd, RandScaleIntensityd
 
 from dymo_med.data.epochs import SeededDataset
 from dymo_med.transforms import RandTableCorruptiond
@@ -22,6 +22,7 @@ def data_set(seed=3, n=8):
     transforms = [
         RandAffined("image", prob=0.9, rotate_range=0.8, padding_mode="border"),
         Compose([RandScaleIntensityd("image", factors=0.3, prob=0.9)]),
+        OneOf([Compose([RandFlipd("image", 0.5)]), lambda item: item], weights=[0.5, 0.5]),
         RandTableCorruptiond("table", torch.arange(60.0).reshape(10, 6), rate=0.5),
     ]
     return SeededDataset(items, transforms, seed=seed)
@@ -50,6 +51,15 @@ def test_draws_differ_between_samples_epochs_and_seeds():
             assert not torch.equal(found[one], found[other])
     data.set_epoch(0)
     assert torch.equal(drawn(data, 0), found[0])
+
+
+def test_transforms_do_not_draw_the_same():
+    """They share a stream; a state of equal seeds for each would tie the draws of one to those of the next."""
+    transforms = [RandScaleIntensityd(key, factors=0.5, prob=1.0) for key in ("a", "b")]
+    data = SeededDataset([{"a": torch.ones(1), "b": torch.ones(1)}] * 100, transforms, seed=1)
+    drawn = torch.tensor([[float(item["a"]), float(item["b"])] for item in data]).T
+    assert abs(float(torch.corrcoef(drawn)[0, 1])) < 0.3
+    assert drawn.unique().numel() > 190
 
 
 @pytest.mark.parametrize("n_workers", [0, 2])
