@@ -1,9 +1,8 @@
-"""What sub-commands that write a cohort share: options, progress, the closing line."""
+"""What sub-commands that write a cohort share: options, the closing line."""
 
 import argparse
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
     from dymo_med.data.cohort import Cohort
     from dymo_med.tabular import TabularSchema
 
-__all__ = ["add_cohort_arguments", "image_spacing_of", "load_schema", "progress_bar", "write_summary"]
+__all__ = ["add_cohort_arguments", "image_spacing_of", "load_schema", "write_summary"]
 
 _SPACING_MM = 1.8
 _PUBLISHED = "published"
@@ -71,26 +70,6 @@ def load_schema(arguments: argparse.Namespace) -> "TabularSchema":
         return TabularSchema.from_json(arguments.schema)
     _check_image_settings(arguments)
     return TabularSchema.from_json(arguments.schema / "schema.json")
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a callback for (done, total) that draws a bar where people watch, and nothing elsewhere.
-
-    Example:
-        >>> with progress_bar("images") as show:
-        ...     show(1, 2)
-    """
-    from tqdm import tqdm
-
-    with tqdm(desc=title, unit="subject", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-
-        def show(done: int, total: int) -> None:
-            """Move the bar."""
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
 
 
 def write_summary(cohort: "Cohort") -> None:

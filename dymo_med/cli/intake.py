@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dymo_med.cli.common import add_cohort_arguments, image_spacing_of, load_schema, progress_bar, write_summary
+from dymo_med.cli.common import add_cohort_arguments, image_spacing_of, load_schema, write_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         OSError: a file is absent, the disk is full or a worker process died.
     """
     from dymo_med.data.cohort import write_cohort
+    from dymo_med.utils import progress_bar
 
     schema = load_schema(arguments)
     table = _read_table(arguments.table, schema)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dymo_med.cli.common import add_cohort_arguments, image_spacing_of, load_schema, progress_bar, write_summary
+from dymo_med.cli.common import add_cohort_arguments, image_spacing_of, load_schema, write_summary
 from dymo_med.cli.download import (
     add_download_arguments,
     check_output,
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         _run_shard(arguments)
         return
     from dymo_med.data.cohort import write_cohort
+    from dymo_med.utils import progress_bar
 
     schema = load_schema(arguments) if arguments.schema else None
     download = read_download_of(arguments, schema)
@@ -86,6 +87,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _run_shard(arguments: argparse.Namespace) -> None:
     from dymo_med.data.cohort import write_cohort_shard
+    from dymo_med.utils import progress_bar
 
     shard = _shard(arguments.shard)
     if arguments.schema:

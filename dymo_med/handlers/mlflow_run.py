@@ -1,6 +1,7 @@
 """One MLflow run for one bundle run: what a reviewer needs months later, and nothing about any subject."""
 
 import atexit
+import hashlib
 import logging
 import os
 import subprocess
@@ -28,7 +29,7 @@ from dymo_med.tracking.background import start_sender
 from dymo_med.tracking.figures import scores_of_best
 from dymo_med.tracking.journal import as_json_numbers
 from dymo_med.tracking.naming import check_no_paths, flattened_params, metric_name
-from dymo_med.utils import atomic_path, process_rank, sha256_of, write_json
+from dymo_med.utils import atomic_path, process_rank, read_json, sha256_of, write_json
 
 __all__ = ["MLflowRun"]
 
@@ -36,6 +37,8 @@ EXTRA_KEY = "mlflow_run"
 """Under this name a checkpoint keeps the key of the run."""
 JOURNALS_FOLDER = "tracking"
 """Folder in the outputs with one journal a run."""
+SUMMARY_FILE = "run.json"
+"""Beside the outputs: which run made them."""
 LAST_WAIT_SECONDS = {"server": 60.0, "file": 600.0}
 """Longest time that the end of a run waits for its store."""
 
@@ -51,10 +54,12 @@ class MLflowRun:
     Only what is passed here is sent: parameters, tags, metrics, counts of the data, aggregate tables and the packaged
     model; never subjects, paths or rows. Values that look like a path are refused.
 
+    A run may hold nested runs (:meth:`log_child`), such as the strategies of a sweep.
+
     Args:
         output_dir: Outputs of the run; the default store is the SQLite file ``mlflow.db`` in its parent folder.
         experiment: Name of the experiment.
-        run_name: What the run does; the first digits of its key are added.
+        run_name: What the run does, in one word, and what tells it from others; the first digits of its key are added.
         params: Hyper-parameters; nested mappings are flattened with dots.
         tags: Tags, such as the kind of data.
         tracking_uri: MLflow store; None uses ``MLFLOW_TRACKING_URI`` or the SQLite file.
@@ -64,6 +69,8 @@ class MLflowRun:
         extra: Texts that travel with the checkpoint of a training (``TrainingCheckpoint.extra``): the run leaves its
             key there, and goes on with the run whose key it finds there.
         system_metrics: Log the load of the machine every ten seconds.
+        goes_on: Go on with the run that was interrupted in this output folder, if it had the same parameters, tags and
+            weights; for runs without a checkpoint that go on from what they have written.
 
     Raises:
         ValueError: a parameter or tag looks like a path.
@@ -88,6 +95,7 @@ class MLflowRun:
         about: str = "",
         extra: MutableMapping[str, str] | None = None,
         system_metrics: bool = True,
+        goes_on: bool = False,
     ) -> None:
         disable_telemetry()
         self.output_dir = Path(output_dir)
@@ -102,12 +110,14 @@ class MLflowRun:
         self.about = about
         self.extra = {} if extra is None else extra
         self.system_metrics = system_metrics
+        self.goes_on = goes_on
         self.key = uuid.uuid4().hex
         self.logger = logging.getLogger(__name__)
         self._continues = self._has_ended = False
         self._journal: JournalWriter | None = None
         self._sender: subprocess.Popen[bytes] | None = None
         self._known: set[tuple[str, int]] = set()
+        self._children: set[str] = set()
 
     @property
     def folder(self) -> Path:
@@ -138,7 +148,7 @@ class MLflowRun:
         """
         if self._journal is not None:
             raise RuntimeError(
-                f"a run is continued before it begins, however: {self.run_name} {self.key[:6]} has begun: load the "
+                f"a run is continued before it begins, however: {self._name} has begun: load the "
                 "checkpoint before the first epoch"
             )
         entries = read_entries(self.output_dir / JOURNALS_FOLDER / key)
@@ -154,6 +164,7 @@ class MLflowRun:
         self._known = {
             (name, entry["step"]) for entry in entries if entry["kind"] == "metrics" for name in entry["values"]
         }
+        self._children = {entry["key"] for entry in entries if entry["kind"] == "child"}
 
     def begin(self, _: Engine | None = None) -> None:
         """Begin the run, or go on with the one that the checkpoint names; nothing happens where it is open.
@@ -164,13 +175,14 @@ class MLflowRun:
         """
         if self._journal is not None or self._has_ended or self._is_silent():
             return
-        if EXTRA_KEY in self.extra:
-            self.continue_run(self.extra[EXTRA_KEY])
-        self.extra[EXTRA_KEY] = self.key
         provenance = {role: provenance_of(path) for role, path in self.weights.items()}
+        before = self._interrupted(provenance) if self.goes_on else None
+        if EXTRA_KEY in self.extra or before is not None:
+            self.continue_run(before or self.extra[EXTRA_KEY])
+        self.extra[EXTRA_KEY] = self.key
         code = code_tags()
         tags = {**self.tags, **_weight_tags(provenance), **code, **version_tags()}
-        tags["mlflow.source.name"] = f"dymo_med {self.run_name}"
+        tags["mlflow.source.name"] = f"dymo_med {self.run_name.split()[0]}"
         self._journal = JournalWriter(self.folder)
         if self._continues:
             self._journal.write("continue", tags={**code, **version_tags()})
@@ -179,7 +191,7 @@ class MLflowRun:
                 "start",
                 key=self.key,
                 experiment=self.experiment,
-                name=f"{self.run_name} {self.key[:6]}",
+                name=self._name,
                 params=self.params,
                 tags=tags,
                 datasets=self.datasets,
@@ -196,6 +208,58 @@ class MLflowRun:
         new = {name: value for name, value in metrics.items() if (name, step) not in self._known}
         if new:
             self._write("metrics", step=step, values=as_json_numbers(new))
+
+    def log_tags(self, tags: Mapping[str, Any]) -> None:
+        """Log tags that are known by now only.
+
+        Raises:
+            ValueError: a tag looks like a path.
+        """
+        texts = {name: str(value) for name, value in tags.items()}
+        check_no_paths(texts)
+        self._write("tags", values=texts)
+
+    def log_child(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[int, Mapping[str, float]],
+        *,
+        tags: Mapping[str, Any] | None = None,
+        about: str = "",
+    ) -> None:
+        """Log a nested run as a whole; one that a continued run has logged already stays as it was.
+
+        It has the data, parameters and tags of this run, too.
+
+        Args:
+            name: What tells it from the other nested runs; the first digits of this run's key are added.
+            params: Parameters of its own.
+            metrics: Numbers by step.
+            tags: Tags of its own.
+            about: One sentence for its page.
+
+        Raises:
+            ValueError: a parameter or tag looks like a path.
+        """
+        own = flattened_params(params)
+        tags = {key: str(value) for key, value in (tags or {}).items()}
+        check_no_paths({**own, **tags})
+        if self._is_silent():
+            return
+        journal = self._begun()
+        key = hashlib.sha256(f"{self.key} {name}".encode()).hexdigest()[: len(self.key)]
+        if key in self._children:
+            return
+        start = read_entries(journal.folder)[0]
+        start |= {"key": key, "name": f"{name} {self.key[:6]}", "about": about, "weights": {}}
+        start |= {"params": start["params"] | own, "tags": start["tags"] | tags}
+        del start["time"]
+        points = [
+            {"kind": "metrics", "step": step, "values": as_json_numbers(values)} for step, values in metrics.items()
+        ]
+        journal.write_child(key, [start, *points, {"kind": "end", "status": "FINISHED", "reason": ""}])
+        self._children.add(key)
 
     def log_table(self, name: str, table: pd.DataFrame, *, by: Sequence[str] = (), values: Sequence[str] = ()) -> None:
         """Log an aggregate table as an artifact, and columns of it as metrics.
@@ -223,12 +287,18 @@ class MLflowRun:
         if metrics:
             self.log_metrics(metrics)
 
-    def log_file(self, path: str | Path) -> None:
-        """Log an aggregate file, such as a report, as an artifact; it is copied at once."""
+    def log_file(self, path: str | Path, folder: str = "") -> None:
+        """Log an aggregate file, such as a report, as an artifact; it is copied at once.
+
+        Args:
+            path: File.
+            folder: Folder among the artifacts; empty for none.
+        """
         if self._is_silent():
             return
-        self._begun().keep_file(path, Path(path).name)
-        self._write("file", name=Path(path).name)
+        name = (Path(folder) / Path(path).name).as_posix()
+        self._begun().keep_file(path, name)
+        self._write("file", name=name)
 
     def log_model(self, folder: str | Path, name: str) -> None:
         """Register a packaged model (:func:`dymo_med.serving.package_model`) as a new version.
@@ -260,7 +330,7 @@ class MLflowRun:
         tags = read_entries(self._begun().folder)[0]["tags"]
         facts = {
             "run": self.key,
-            "run_name": f"{self.run_name} {self.key[:6]}",
+            "run_name": self._name,
             "experiment": self.experiment,
             "cohort_digest": self.tags.get("cohort_digest", "unknown"),
             "code_commit": tags["code.commit"],
@@ -283,6 +353,22 @@ class MLflowRun:
             step, values = scores_of_best(read_entries(self._begun().folder), best_of)
             self.log_metrics(values, step=step)
         self._end("FINISHED", "")
+
+    @property
+    def _name(self) -> str:
+        return f"{self.run_name} {self.key[:6]}"
+
+    def _interrupted(self, provenance: Mapping[str, Mapping[str, str]]) -> str | None:
+        """Give the key of the run that was interrupted in this output folder, if it did the same."""
+        path = self.output_dir / SUMMARY_FILE
+        entries = read_entries(self.output_dir / JOURNALS_FOLDER / read_json(path)["run"]) if path.is_file() else []
+        if not entries or entries[-1].get("status") == "FINISHED":
+            return None
+        start = entries[0]
+        is_same = (start["params"], start["weights"]) == (self.params, provenance) and self.tags.items() <= start[
+            "tags"
+        ].items()
+        return str(start["key"]) if is_same else None
 
     def _fail(self, _: Engine, error: BaseException) -> None:
         if self._journal is not None:
@@ -326,7 +412,7 @@ class MLflowRun:
     def _begun(self) -> JournalWriter:
         if self._has_ended:
             raise RuntimeError(
-                f"a run takes nothing after its end, however: {self.run_name} {self.key[:6]} has ended: finish it last"
+                f"a run takes nothing after its end, however: {self._name} has ended: finish it last"
             )
         self.begin()
         return cast(JournalWriter, self._journal)
@@ -334,11 +420,11 @@ class MLflowRun:
     def _write_summary(self, tags: Mapping[str, str]) -> None:
         """Write beside the outputs which run made them."""
         about = {"run": self.key, "experiment": self.experiment, "tags": tags, "datasets": self.datasets}
-        write_json(self.output_dir / "run.json", about)
+        write_json(self.output_dir / SUMMARY_FILE, about)
 
 
 def _weight_tags(provenance: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    named = ("sha256", "record", "run", "cohort_digest", "code_commit", "code_dirty")
+    named = ("sha256", "record", "run", "run_name", "cohort_digest", "code_commit", "code_dirty")
     return {
         f"weights.{role}.{name}": facts[name] for role, facts in provenance.items() for name in named if name in facts
     }

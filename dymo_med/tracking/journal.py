@@ -4,15 +4,16 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dymo_med.utils import atomic_path
+from dymo_med.utils import atomic_path, write_text
 
 __all__ = [
+    "CHILDREN_FOLDER",
     "FILES_FOLDER",
     "JOURNAL_FILE",
     "SYSTEM_FILE",
@@ -30,6 +31,8 @@ SYSTEM_FILE = "system.jsonl"
 """Load of the machine, written by the process that sends."""
 FILES_FOLDER = "files"
 """Copies of the aggregate files that entries name."""
+CHILDREN_FOLDER = "children"
+"""Journals of the runs nested in this one, in folders named by their keys."""
 
 _LOCK_FILE = "writer.lock"
 _TAKE_OVER_SECONDS = 30.0
@@ -84,6 +87,17 @@ class JournalWriter:
         with atomic_path(self.folder / FILES_FOLDER / name) as temporary:
             shutil.copyfile(path, temporary)
 
+    def write_child(self, key: str, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Write the journal of a nested run, whole or not at all, and the entry ``child`` that has it sent.
+
+        Args:
+            key: Key of the nested run.
+            entries: All its entries, from ``start`` to ``end``: ``kind`` and JSON values.
+        """
+        lines = [_line(**entry) for entry in entries]
+        write_text(self.folder / CHILDREN_FOLDER / key / JOURNAL_FILE, "".join(lines))
+        self.write("child", key=key)
+
     def close(self) -> None:
         """Let other processes write."""
         self._lock.release()
@@ -97,9 +111,8 @@ def append_entry(path: Path, kind: str, **content: Any) -> None:
         kind: What the entry is.
         content: JSON values; it is stamped with the time in milliseconds.
     """
-    line = json.dumps({"kind": kind, "time": time.time_ns() // 1_000_000, **content}, allow_nan=False) + "\n"
     with path.open("ab", buffering=0) as file:
-        file.write(line.encode("utf-8"))
+        file.write(_line(kind, **content).encode("utf-8"))
 
 
 def read_entries(folder: str | Path, name: str = JOURNAL_FILE) -> list[dict[str, Any]]:
@@ -140,12 +153,15 @@ def is_running(folder: str | Path) -> bool:
 def journals_in(folder: str | Path) -> list[Path]:
     """Give the folders of all journals in a folder, at any depth, by the time at which their runs began.
 
+    Nested runs are not among them: they go with the run that they are nested in.
+
     Example:
         >>> import tempfile
         >>> journals_in(tempfile.mkdtemp())
         []
     """
-    found = [path for path in Path(folder).rglob(JOURNAL_FILE) if path.stat().st_size]
+    paths = Path(folder).rglob(JOURNAL_FILE)
+    found = [path for path in paths if path.stat().st_size and path.parents[1].name != CHILDREN_FOLDER]
     return [path.parent for path in sorted(found, key=_begin)]
 
 
@@ -167,6 +183,10 @@ def as_json_numbers(values: Mapping[str, float]) -> dict[str, float | str]:
     """
     numbers = {name: float(value) for name, value in values.items()}
     return {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
+
+
+def _line(kind: str, **content: Any) -> str:
+    return json.dumps({"kind": kind, "time": time.time_ns() // 1_000_000, **content}, allow_nan=False) + "\n"
 
 
 def _cut_half_line(path: Path) -> None:

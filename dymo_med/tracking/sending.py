@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from dymo_med.tracking.description import describe_run
 from dymo_med.tracking.figures import draw_curves
 from dymo_med.tracking.journal import (
+    CHILDREN_FOLDER,
     FILES_FOLDER,
     JOURNAL_FILE,
     SYSTEM_FILE,
@@ -31,9 +32,12 @@ SENT_FILE = "sent.json"
 SENDER_LOCK_FILE = "sender.lock"
 """Held by the process that sends a journal."""
 
-_BATCH = 100
-"""Params that one request may hold; also the number of metrics sent at once."""
+_BATCH = 1000
+"""Metrics that one request may hold."""
 _MAX_PARAM_LENGTH = 6000
+_PARENT_TAG = "mlflow.parentRunId"
+"""Tag by which MLflow nests runs."""
+_FAILURE_TAG = "failure"
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 """Answers that will be the same next time."""
 
@@ -45,14 +49,18 @@ class Sender:
     tags, metrics, files and model versions that are there already stay as they are. An entry that the store refuses
     for good is noted in ``sent.json`` and passed over; every other error ends the attempt, and the next one goes on.
 
+    A nested run is sent when its entry in the journal is reached: its parent is in the store by then, however late.
+
     Args:
         folder: Folder of the journal.
         uri: Address of the store.
+        parent: Sender of the run that this one is nested in.
     """
 
-    def __init__(self, folder: str | Path, uri: str) -> None:
+    def __init__(self, folder: str | Path, uri: str, parent: "Sender | None" = None) -> None:
         self.folder = Path(folder)
         self.uri = uri
+        self.parent = parent
         self.logger = logging.getLogger(__name__)
         self._client: Any = None
         self._senders: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -62,6 +70,7 @@ class Sender:
             "file": self._send_file,
             "table": self._send_table,
             "model": self._send_model,
+            "child": self._send_child,
             "end": self._send_end,
         }
         self._state = self._read_state()
@@ -85,7 +94,7 @@ class Sender:
             Exception: the store cannot be reached, is slow or broken; what it confirmed before is kept.
         """
         if self._client is None:
-            client = connect(self.uri)
+            client = connect(self.uri) if self.parent is None else self.parent._client
             self._forget_deleted_run(client)
             self._client = client
         entries = read_entries(self.folder)
@@ -108,7 +117,7 @@ class Sender:
             batch: list[Any] = []
             n_entries = 0
             for entry in entries[at:]:
-                if entry["kind"] != "metrics" or len(batch) >= _BATCH:
+                if entry["kind"] != "metrics" or (batch and len(batch) + len(entry["values"]) > _BATCH):
                     break
                 n_entries += 1
                 batch += [
@@ -126,8 +135,7 @@ class Sender:
             self._state["run_id"] = self._found_run(experiment_id, entry["key"]) or self._new_run(experiment_id, entry)
             self._save()
         params = [Param(name, str(value)[:_MAX_PARAM_LENGTH]) for name, value in entry["params"].items()]
-        for start in range(0, len(params), _BATCH):
-            self._client.log_batch(self.run_id, params=params[start : start + _BATCH])
+        self._client.log_batch(self.run_id, params=params)
         if entry["datasets"]:
             self._client.log_inputs(self.run_id, [_dataset_input(dataset) for dataset in entry["datasets"]])
         self._describe(entry)
@@ -138,19 +146,27 @@ class Sender:
 
     def _new_run(self, experiment_id: str, entry: dict[str, Any]) -> str:
         tags = {KEY_TAG: entry["key"], "mlflow.source.type": "LOCAL", **entry["tags"]}
+        if self.parent is not None:
+            tags[_PARENT_TAG] = str(self.parent.run_id)
         run = self._client.create_run(experiment_id, start_time=entry["time"], tags=tags, run_name=entry["name"])
         return str(run.info.run_id)
 
     def _send_continue(self, entry: dict[str, Any]) -> None:
         self._client.update_run(self.run_id, status="RUNNING")
+        if _FAILURE_TAG in self._client.get_run(self.run_id).data.tags:
+            self._client.delete_tag(self.run_id, _FAILURE_TAG)
         self._send_tags({"values": entry["tags"]})
 
     def _send_tags(self, entry: dict[str, Any]) -> None:
-        for name, value in entry["values"].items():
-            self._client.set_tag(self.run_id, name, value)
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(name, value) for name, value in entry["values"].items()]
+        self._client.log_batch(self.run_id, tags=tags)
 
     def _send_file(self, entry: dict[str, Any]) -> None:
-        self._client.log_artifact(self.run_id, str(self.folder / FILES_FOLDER / entry["name"]))
+        folder = Path(entry["name"]).parent.as_posix()
+        path = self.folder / FILES_FOLDER / entry["name"]
+        self._client.log_artifact(self.run_id, str(path), None if folder == "." else folder)
 
     def _send_table(self, entry: dict[str, Any]) -> None:
         import pandas as pd
@@ -167,12 +183,19 @@ class Sender:
         described = {**entry, "description": f"{entry['description']}\n\n{origin}"}
         self._state["model_id"] = send_model(self._client, str(self.run_id), described, folder)
 
+    def _send_child(self, entry: dict[str, Any]) -> None:
+        folder = self.folder / CHILDREN_FOLDER / entry["key"]
+        if not (folder / JOURNAL_FILE).is_file():
+            raise ValueError(f"a nested run must stay until it is sent, however: {entry['key'][:6]} is gone: run again")
+        Sender(folder, self.uri, parent=self).send()
+
     def _send_end(self, entry: dict[str, Any]) -> None:
-        for figure in draw_curves(read_entries(self.folder), self.folder / FILES_FOLDER):
-            self._client.log_artifact(self.run_id, str(figure), "figures")
+        if self.parent is None:  # the steps of a nested run are no epochs, and its parent tells the weights
+            for figure in draw_curves(read_entries(self.folder), self.folder / FILES_FOLDER):
+                self._client.log_artifact(self.run_id, str(figure), "figures")
+            self._describe(read_entries(self.folder)[0])
         if entry["reason"]:
-            self._client.set_tag(self.run_id, "failure", entry["reason"])
-        self._describe(read_entries(self.folder)[0])
+            self._client.set_tag(self.run_id, _FAILURE_TAG, entry["reason"])
         self._client.set_terminated(self.run_id, entry["status"], entry["time"])
 
     def _describe(self, start: dict[str, Any]) -> None:

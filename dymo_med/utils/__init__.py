@@ -27,6 +27,7 @@ from dymo_med.utils.processes import (
     share_of_batch,
     sum_over_processes,
 )
+from dymo_med.utils.progress import progress_bar
 from dymo_med.utils.rebuilding import build_from, rebuildable, settings_of
 from dymo_med.utils.seeds import derived_seed
 
@@ -51,6 +52,7 @@ __all__ = [
     "mean_over_processes",
     "n_processes",
     "process_rank",
+    "progress_bar",
     "read_json",
     "rebuildable",
     "save_weights",

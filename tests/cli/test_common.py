@@ -1,6 +1,5 @@
-"""Schema paths, progress, closing line."""
+"""Schema paths, closing line."""
 
-import io
 from types import SimpleNamespace
 
 import pandas as pd
@@ -18,18 +17,6 @@ def test_a_schema_is_found_by_folder_or_file(tmp_path):
         assert common.load_schema(SimpleNamespace(schema=path, image_size=128, image_spacing=1.8)) == schema
     with pytest.raises(FileNotFoundError, match="no table schema at"):
         common.load_schema(SimpleNamespace(schema=tmp_path / "none"))
-
-
-@pytest.mark.parametrize("watched", [True, False])
-def test_a_bar_is_drawn_for_people_only(monkeypatch, watched):
-    stream = io.StringIO()
-    stream.isatty = lambda: watched
-    monkeypatch.setattr(common.sys, "stderr", stream)
-    with common.progress_bar("images") as show:
-        show(1, 4)
-        show(4, 4)
-    assert ("4/4" in stream.getvalue()) == watched
-    assert bool(stream.getvalue()) == watched
 
 
 def test_the_closing_line_counts(capsys, monkeypatch):

@@ -1,7 +1,7 @@
 """The sweep: inputs are encoded once, every missing pattern, recovery and strategy is decided on those tokens."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ from dymo_med.inferers import Policy, build_bank, encode_shared
 from dymo_med.networks.nets import MultimodalTransformer
 from dymo_med.recovery.base import Recovery
 from dymo_med.selection import select
-from dymo_med.utils import ICSWeight, Strategy, atomic_path, check_positive_int, read_json, write_json
+from dymo_med.utils import (
+    ICSWeight,
+    Strategy,
+    atomic_path,
+    check_positive_int,
+    progress_bar,
+    read_json,
+    write_json,
+)
 
 __all__ = ["PREDICTIONS_FILE", "sweep"]
 
@@ -51,7 +59,7 @@ def sweep(
     policies: Mapping[str, Policy],
     temperature: float = 0.1,
     versions_at_once: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    title: str = "sweep",
 ) -> Path:
     """Predict the same subjects under every mechanism, rate, seed, set of recoveries and policy.
 
@@ -72,7 +80,7 @@ def sweep(
         policies: Policies by name.
         temperature: Softmax temperature of the confidence.
         versions_at_once: States of the inputs that are held as tokens together; bounds the memory.
-        progress: Called with the number of finished blocks and of all.
+        title: Name of the progress bar over the blocks.
 
     Returns:
         The Parquet file of all predictions, columns of :data:`dymo_med.evaluation.sweep.records.SCHEMA`.
@@ -103,17 +111,17 @@ def sweep(
     if result.exists():
         return result
     parts = []
-    for number, batch in enumerate(loader):
-        path = output_dir / PARTS_FOLDER / f"{number:06d}.parquet"
-        if path.exists():
-            _check_subjects(path, batch)
-        else:
-            table = plan.predict(batch)
-            with atomic_path(path) as temporary:
-                pq.write_table(table, temporary)
-        parts.append(path)
-        if progress is not None:
-            progress(number + 1, len(loader))
+    with progress_bar(title, "block") as show:
+        for number, batch in enumerate(loader):
+            path = output_dir / PARTS_FOLDER / f"{number:06d}.parquet"
+            if path.exists():
+                _check_subjects(path, batch)
+            else:
+                table = plan.predict(batch)
+                with atomic_path(path) as temporary:
+                    pq.write_table(table, temporary)
+            parts.append(path)
+            show(number + 1, len(loader))
     if not parts:
         raise ValueError(f"a sweep needs at least one subject, however: the loader has {len(parts)} batches")
     with atomic_path(result) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -147,16 +149,35 @@ def options(tip, **changes):
     return settings | changes
 
 
+class Interrupted(list):
+    """Batches of which the loader gives a few before Ctrl-C."""
+
+    def __init__(self, batches, n_given):
+        super().__init__(batches)
+        self.n_given = n_given
+
+    def __iter__(self):
+        yield from self[: self.n_given]
+        raise KeyboardInterrupt
+
+
+def test_progress_is_shown_block_by_block(tmp_path, network, tip, everybody, monkeypatch):
+    seen = []
+
+    @contextmanager
+    def bar(title, unit):
+        yield lambda done, total: seen.append((title, unit, done, total))
+
+    monkeypatch.setattr("dymo_med.evaluation.sweep.engine.progress_bar", bar)
+    sweep(network, batches(everybody, 8), tmp_path, **options(tip), title="test subjects")
+    assert seen == [("test subjects", "block", done, 2) for done in (1, 2)]
+
+
 def test_an_interrupted_sweep_goes_on(tmp_path, network, tip, everybody):
     whole = sweep(network, batches(everybody, 4), tmp_path / "whole", **options(tip))
 
-    def stop(done, total):
-        assert total == 4
-        if done == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        sweep(network, batches(everybody, 4), tmp_path / "cut", **options(tip), progress=stop)
+        sweep(network, Interrupted(batches(everybody, 4), 2), tmp_path / "cut", **options(tip))
     assert not (tmp_path / "cut" / PREDICTIONS_FILE).exists()
     seen = count_passes(network.encoders["image"])
     again = sweep(network, batches(everybody, 4), tmp_path / "cut", **options(tip))
@@ -168,11 +189,8 @@ def test_an_interrupted_sweep_goes_on(tmp_path, network, tip, everybody):
 
 
 def test_other_settings_or_subjects_are_refused(tmp_path, network, tip, everybody):
-    def stop(done, total):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        sweep(network, batches(everybody, 4), tmp_path, **options(tip), progress=stop)
+        sweep(network, Interrupted(batches(everybody, 4), 1), tmp_path, **options(tip))
     with pytest.raises(
         ValueError, match=r"changed are \['cells', 'temperature'\] of sweep\.json; choose another folder"
     ):
