@@ -9,16 +9,26 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest, rankdata, spearmanr
 
-from dymo_med.evaluation.bootstrap import bootstrap_interval
+from dymo_med.evaluation.bootstrap import resampled_counts
 from dymo_med.evaluation.inputs import check_predictions
 from dymo_med.utils import Strategy, check_positive_int
 
-__all__ = ["candidates_of", "fusion_outcomes", "read_decisions", "regret", "reward_calibration"]
+__all__ = [
+    "candidates_of",
+    "fusion_outcomes",
+    "losses_beyond_best",
+    "read_decisions",
+    "regret",
+    "regret_rows",
+    "reward_calibration",
+]
 
 FloatArray = NDArray[np.float64]
 
 SMALLEST = 1e-7
 """Probabilities nearer to 0 or 1 count as this far from it in the loss: single precision ends there."""
+NO_REGRET = 1e-12
+"""Regret that is nothing but rounding."""
 LISTS = ("candidates", "rewards", "probabilities_before", "probabilities_after", "accepted")
 
 
@@ -147,6 +157,37 @@ def regret(
         >>> regret(table, ["pattern"], ["pattern"])[["strategy", "regret"]].round(3).values.tolist()
         [['discard', 0.0], ['fuse_all', 0.288], ['greedy', 0.288]]
     """
+    losses, strategies = losses_beyond_best(predictions, keys, by)
+    rows = []
+    for key, group in losses.groupby(by, sort=True, observed=True):
+        head = dict(zip(by, key, strict=True))
+        rows += [head | row for row in regret_rows(group, strategies, n_resamples=n_resamples, seed=seed)]
+    return pd.DataFrame(rows)
+
+
+def losses_beyond_best(predictions: pd.DataFrame, keys: list[str], by: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Give the regret of every single prediction, as :func:`regret` averages it.
+
+    Args:
+        predictions: As for :func:`regret`.
+        keys: As for :func:`regret`.
+        by: As for :func:`regret`.
+
+    Returns:
+        One row a subject and key: ``subject_id``, ``label``, the columns of ``keys`` and ``by``, and one column a
+        strategy with its regret; and the names of the strategies.
+
+    Raises:
+        KeyError: a column is missing.
+        ValueError: a subject occurs twice, or discard or fuse_all is absent.
+
+    Example:
+        >>> rows = [("a", "discard", 0.8), ("a", "fuse_all", 0.4)]
+        >>> table = pd.DataFrame(rows, columns=["subject_id", "strategy", "probability"]).assign(label=1, pattern="x")
+        >>> losses, strategies = losses_beyond_best(table, ["pattern"], [])
+        >>> strategies, losses[strategies].round(2).values.tolist()
+        (['discard', 'fuse_all'], [[0.0, 0.69]])
+    """
     names = list(dict.fromkeys([*keys, *by]))
     absent = [name for name in ("strategy", "probability") if name not in predictions]
     if absent:
@@ -159,19 +200,44 @@ def regret(
     if missing:
         raise ValueError(f"regret needs predictions by discard and fuse_all, however: {missing} are absent: add them")
     best = wide[[Strategy.DISCARD, Strategy.FUSE_ALL]].min(axis=1)
-    own = wide.sub(best, axis=0).reset_index()
-    rows = []
-    for key, group in own.groupby(by, sort=True, observed=True):
-        per_subject = group.groupby(["subject_id", "label"], observed=True)[list(wide.columns)].mean()
-        label = per_subject.index.get_level_values("label").to_numpy() == 1
-        for strategy in wide.columns:
-            values = per_subject[strategy].to_numpy()
-            low, high = bootstrap_interval(_mean, label, values, n_resamples=n_resamples, seed=seed)
-            share = float((group[strategy] <= 1e-12).mean())
-            figures = {"regret": float(values.mean()), "regret_low": low, "regret_high": high, "share_best": share}
-            head = dict(zip(by, key, strict=True)) | {"strategy": str(strategy), "n": len(values)}
-            rows.append(head | figures)
-    return pd.DataFrame(rows)
+    strategies = [str(name) for name in wide.columns]
+    return wide.sub(best, axis=0).reset_index(), strategies
+
+
+def regret_rows(
+    losses: pd.DataFrame, strategies: list[str], *, n_resamples: int = 1000, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Average the regret of each strategy over some rows of :func:`losses_beyond_best`.
+
+    Args:
+        losses: The rows.
+        strategies: Names of the strategies.
+        n_resamples: Resamples of subjects for the interval; all strategies are measured on the same ones.
+        seed: Seed of the resamples.
+
+    Returns:
+        For each strategy ``strategy``, ``n`` (subjects), ``regret``, ``regret_low``, ``regret_high``, ``share_best``.
+
+    Example:
+        >>> table = pd.DataFrame({"subject_id": ["a", "b"], "label": [0, 1], "discard": [0.0, 0.5]})
+        >>> (row,) = regret_rows(table, ["discard"])
+        >>> row["n"], row["regret"], row["share_best"]
+        (2, 0.25, 0.5)
+    """
+    per_subject = losses.groupby(["subject_id", "label"], observed=True)[strategies].mean()
+    label = per_subject.index.get_level_values("label").to_numpy() == 1
+    values = per_subject.to_numpy()
+    bounds = np.full((2, len(strategies)), np.nan)
+    if min(label.sum(), (~label).sum()) > 1:
+        means = [counts @ values / len(values) for counts in resampled_counts(label, n_resamples, seed)]
+        bounds = np.quantile(np.concatenate(means), [0.025, 0.975], axis=0)
+    share = (losses[strategies].to_numpy() <= NO_REGRET).mean(axis=0)
+    figures = zip(values.mean(axis=0), *bounds, share, strict=True)
+    return [
+        {"strategy": name, "n": len(values)}
+        | dict(zip(("regret", "regret_low", "regret_high", "share_best"), map(float, own), strict=True))
+        for name, own in zip(strategies, figures, strict=True)
+    ]
 
 
 def reward_calibration(candidates: pd.DataFrame, *, n_groups: int = 10) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -237,10 +303,6 @@ def _row(record: dict[str, Any], positive_class: str) -> dict[str, Any]:
 def _loss(label: NDArray[np.bool_], probability: FloatArray) -> FloatArray:
     right = np.where(label, probability, 1 - probability)
     return np.asarray(-np.log(np.clip(right, SMALLEST, 1)))
-
-
-def _mean(_: NDArray[np.bool_], values: FloatArray, weight: FloatArray) -> FloatArray:
-    return np.asarray(weight @ values / weight.sum(-1))
 
 
 def _area(helps: NDArray[np.bool_], reward: FloatArray) -> float:

@@ -11,7 +11,15 @@ from dymo_med.evaluation.figures import figures_of_merit
 from dymo_med.evaluation.inputs import check_predictions
 from dymo_med.utils import check_positive_int
 
-__all__ = ["AGE_BANDS_YEARS", "BMI_BANDS_KG_PER_M2", "NOT_KNOWN", "group_subjects", "subgroup_figures"]
+__all__ = [
+    "AGE_BANDS_YEARS",
+    "BMI_BANDS_KG_PER_M2",
+    "MIN_COUNT",
+    "NOT_KNOWN",
+    "group_subjects",
+    "small_groups",
+    "subgroup_figures",
+]
 
 AGE_BANDS_YEARS = (50.0, 60.0, 70.0)
 """Bounds between the age bands: decades of UK Biobank's imaging visits."""
@@ -95,7 +103,7 @@ def subgroup_figures(
     for variable in groups.columns:
         member = groups[variable].reindex(indexed.index).fillna(NOT_KNOWN)
         counts = pd.crosstab(member, indexed["label"]).reindex(columns=[0, 1], fill_value=0)
-        hidden = _suppressed(counts, min_count)
+        hidden = small_groups(counts, min_count)
         for group in counts.index:
             inside = indexed.iloc[:0] if group in hidden else indexed[(member == group).to_numpy()]
             figures = figures_of_merit(inside["label"], inside["probability"], **options)
@@ -108,8 +116,18 @@ def subgroup_figures(
     return pd.concat(tables, ignore_index=True)
 
 
-def _suppressed(counts: pd.DataFrame, min_count: int) -> set[str]:
-    """Name the groups with too few subjects in a class, and the smallest other one where only one is hidden."""
+def small_groups(counts: pd.DataFrame, min_count: int) -> set[str]:
+    """Name the groups with too small a count, and the smallest other one where only one is hidden.
+
+    Args:
+        counts: One row a group of a variable, one column a count.
+        min_count: Smallest count that is shown.
+
+    Example:
+        >>> counts = pd.DataFrame({0: [40, 30, 3], 1: [20, 15, 2]}, index=["north", "south", "west"])
+        >>> sorted(small_groups(counts, 10))
+        ['south', 'west']
+    """
     small = counts.index[counts.min(axis=1) < min_count]
     others = counts.drop(index=small).sum(axis=1)
     hidden = {str(group) for group in small}

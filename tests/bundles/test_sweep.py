@@ -49,6 +49,7 @@ def test_a_sweep_refuses_what_few_subjects_cannot_carry(root, phantom_cohort, mo
     work.finalize()
     folder = root / "eval" / "sweep"
     names = ["calibration", "figures", "fusions", "references", "regret", "rewards", "subgroups", "sweep"]
+    names = sorted([*names, "fusions_by_group", "regret_by_group", "rewards_by_group"])
     assert sorted(path.stem for path in folder.glob("*.csv")) == names
     assert read_policy(root / "models" / "policy.json").strategy in ("greedy", "discard", "fuse_all")
     assert read_calibration(root / "models" / "calibration.json").steps == (step,)

@@ -9,15 +9,19 @@ from numpy.typing import ArrayLike
 
 from dymo_med.evaluation.figures import figures_of_merit
 from dymo_med.evaluation.policy_choice import choose_policy
+from dymo_med.evaluation.quality_by_group import fusions_by_group, regret_by_group, rewards_by_group
 from dymo_med.evaluation.recalibration import compare_calibrations, fit_isotonic, fit_platt, fit_temperature
 from dymo_med.evaluation.selection_quality import candidates_of, fusion_outcomes, regret, reward_calibration
 from dymo_med.evaluation.subgroups import subgroup_figures
 from dymo_med.evaluation.sweep.summary import summarize_sweep
 from dymo_med.inferers import Policy
 from dymo_med.networks.calibration import Step, read_calibration, write_calibration
-from dymo_med.utils import atomic_path
+from dymo_med.utils import atomic_path, write_json
 
-__all__ = ["choose_on_validation", "tabulate_sweep"]
+__all__ = ["TABLES_FILE", "choose_on_validation", "tabulate_sweep"]
+
+TABLES_FILE = "tables.json"
+"""How the tables of a sweep were made: the limit for small counts."""
 
 FITS: dict[str, Callable[[ArrayLike, ArrayLike], Step]] = {
     "temperature": fit_temperature,
@@ -25,6 +29,7 @@ FITS: dict[str, Callable[[ArrayLike, ArrayLike], Step]] = {
     "isotonic": fit_isotonic,
 }
 CELL = ["mechanism", "rate", "seed", "recovery"]
+PATTERN = ["mechanism", "recovery", "strategy"]
 AUTO = "auto"
 """Name under which the chosen policy stands in a sweep of test subjects."""
 
@@ -88,12 +93,13 @@ def tabulate_sweep(
         groups: Subgroups of the subjects (:func:`~dymo_med.evaluation.subgroups.group_subjects`).
         references: Predictions of other models (:mod:`dymo_med.evaluation.reference_models`).
         calibration_file: Calibration that was fitted on validation subjects.
-        min_count: Smallest number of subjects of a class that a subgroup is shown with.
+        min_count: Smallest number of subjects, of a class or behind a count, that a subgroup is shown with.
 
     Returns:
         By name: ``sweep`` (AUROC by mechanism, rate, recovery, strategy), ``figures`` (all figures of merit with
         nothing hidden), ``calibration`` (before and after), ``fusions`` (right and wrong), ``regret``, ``rewards``
-        (against the true change of the loss), ``subgroups``, ``references``.
+        (against the true change of the loss), ``subgroups``, ``references``; and ``fusions_by_group``,
+        ``regret_by_group`` (by mechanism, over its rates) and ``rewards_by_group``, small counts suppressed.
 
     Raises:
         ValueError: strategies or rate 0 are absent, or a table of predictions is faulty.
@@ -114,11 +120,15 @@ def tabulate_sweep(
         "regret": regret(predictions, CELL, ["mechanism", "rate", "recovery"]),
         "rewards": _rewards(tried),
         "subgroups": subgroup_figures(auto, groups, min_count=min_count),
+        "fusions_by_group": fusions_by_group(tried, groups, PATTERN, min_count=min_count),
+        "regret_by_group": regret_by_group(predictions, groups, CELL, ["mechanism", "recovery"], min_count=min_count),
+        "rewards_by_group": rewards_by_group(tried, groups, ["recovery", "strategy"], min_count=min_count),
         "references": _stacked(references, ["strategy"]),
     }
     for name, table in tables.items():
         with atomic_path(Path(folder) / f"{name}.csv") as path:
             table.to_csv(path, index=False)
+    write_json(Path(folder) / TABLES_FILE, {"min_count": min_count})
     return tables
 
 
