@@ -6,13 +6,14 @@ from numpy.typing import NDArray
 
 from dymo_med.evaluation.calibration import calibration_groups, smooth_calibration
 from dymo_med.evaluation.decision_curve import decision_curve
-from dymo_med.evaluation.recalibration import apply_calibration
+from dymo_med.evaluation.recalibration import apply_calibration, compare_calibrations
 from dymo_med.evaluation.report.charts import AXIS_INK, Chart, drawing
-from dymo_med.evaluation.report.page import Block, Table
+from dymo_med.evaluation.report.page import Block, Table, Text
 from dymo_med.evaluation.report.performance import figures_table
 from dymo_med.evaluation.report.suppression import suppress
 from dymo_med.evaluation.report.sweep_results import AUTO, SweepResults
 from dymo_med.evaluation.report.wording import Disclosure, estimate, number, withheld_or
+from dymo_med.networks.calibration import Calibration
 
 __all__ = ["calibration_blocks", "decision_blocks"]
 
@@ -21,12 +22,27 @@ FloatArray = NDArray[np.float64]
 THRESHOLDS = np.round(np.arange(0.02, 0.601, 0.02), 2)
 _TABULATED = (0.04, 0.1, 0.2, 0.3, 0.4, 0.5)
 _INK = "#0072B2"
+_SHIFTED = "prevalence shift"
 
 
 def calibration_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block | Chart]:
-    """Show how probabilities agree with what happened, before and after calibration; nothing hidden."""
+    """Show how probabilities agree with what happened, before and after calibration; nothing hidden.
+
+    Where the weights tell the prevalence that they learned, and it is not that of the validation subjects, the shift of
+    the prevalence alone stands between the two.
+    """
     label, risks = _risks(results)
-    figure, axes = drawing(1, 2, height=3.5, sharex=True, sharey=True)
+    shift, table = _told_shift(results, disclosure), results.tables["calibration"]
+    if shift is not None:
+        shifted = compare_calibrations(label, risks["before"], {_SHIFTED: shift})
+        own = shifted[shifted["calibration"] == _SHIFTED]
+        table = pd.concat([table[table["calibration"] == "before"], own, table[table["calibration"] == "after"]])
+        risks = {
+            "before": risks["before"],
+            _SHIFTED: apply_calibration(shift, risks["before"]),
+            "after": risks["after"],
+        }
+    figure, axes = drawing(1, len(risks), height=3.5 if len(risks) == 2 else 2.7, sharex=True, sharey=True)
     tables = []
     for panel, (name, risk) in zip(axes, risks.items(), strict=True):
         groups = calibration_groups(label, risk)
@@ -45,7 +61,9 @@ def calibration_blocks(results: SweepResults, disclosure: Disclosure) -> list[Bl
             elinewidth=0.8,
             capsize=1.5,
         )
-        panel.set(title=f"{name} calibration", xlabel="predicted risk", xlim=(0, 1), ylim=(0, 1))
+        panel.set(
+            title=name if name == _SHIFTED else f"{name} calibration", xlabel="predicted risk", xlim=(0, 1), ylim=(0, 1)
+        )
         panel.set_aspect("equal")
         kept = groups if disclosure.min_count == 1 else groups.drop(columns=["n", "n_positive"])
         tables += [kept.assign(calibration=name, series="tenths"), curve.assign(calibration=name, series="curve")]
@@ -60,8 +78,27 @@ def calibration_blocks(results: SweepResults, disclosure: Disclosure) -> list[Bl
         drawing=figure,
         data=pd.concat(tables, ignore_index=True),
     )
-    table = figures_table("Calibration on test subjects", results.tables["calibration"], disclosure, rows="calibration")
-    return [chart, table]
+    shown = figures_table("Calibration on test subjects", table, disclosure, rows="calibration")
+    return [chart, shown, Text(_calibration_words(results, shift))]
+
+
+def _told_shift(results: SweepResults, disclosure: Disclosure) -> Calibration | None:
+    """Give the shift of the prevalence, unless it would tell a small number of cases of a split."""
+    subjects = results.cohort.subjects
+    counts = pd.crosstab(subjects["split"], subjects[f"label_{results.task}"]).to_numpy().ravel()
+    return None if disclosure.hides(*counts) else results.prevalence_shift
+
+
+def _calibration_words(results: SweepResults, shift: Calibration | None) -> str:
+    steps = " and ".join(step.kind for step in results.calibration.steps)
+    words = f"Calibration ({steps}) was fitted on validation subjects with nothing hidden."
+    if shift is None:
+        return words
+    learned, target = (f"{100 * getattr(shift.steps[0], name)[-1]:.1f} %" for name in ("learned", "target"))
+    return (
+        f"{words} The prevalence shift moves the log odds from {learned} cases, as the loss met them in training, to "
+        f"{target}, as among validation subjects; it is fitted on nothing else."
+    )
 
 
 def decision_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block | Chart]:

@@ -19,6 +19,7 @@ from dymo_med.evaluation.report.performance import (
     sweep_chart,
 )
 from dymo_med.evaluation.report.risks import calibration_blocks, decision_blocks
+from dymo_med.evaluation.report.selection_groups import selection_group_blocks
 from dymo_med.evaluation.report.selection_pages import selection_blocks
 from dymo_med.evaluation.report.summary import provenance_facts, summary_blocks
 from dymo_med.evaluation.report.sweep_results import SweepResults
@@ -120,7 +121,7 @@ def _assemble(results: SweepResults, disclosure: Disclosure, *, has_cases: bool)
     add("Missing rates", [sweep_chart(results, disclosure, "sweep", "auroc", "AUROC")])
     add("Calibration", calibration_blocks(results, disclosure))
     add("Decisions", decision_blocks(results, disclosure))
-    add("Selection", selection_blocks(results, disclosure))
+    add("Selection", [*selection_blocks(results, disclosure), *selection_group_blocks(results, disclosure)])
     if has_cases:
         add("Single cases", case_blocks(results))
     add("Subgroups", subgroups(results, disclosure))

@@ -1,24 +1,31 @@
 """What a sweep left behind, read for its report."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 
 from dymo_med.data.cohort import Cohort
 from dymo_med.evaluation.sweep import PREDICTIONS_FILE
+from dymo_med.evaluation.sweep.stages import TABLES_FILE
 from dymo_med.inferers import Policy
-from dymo_med.networks.calibration import Calibration, read_calibration
-from dymo_med.utils import Strategy, read_json
+from dymo_med.networks.calibration import Calibration, for_patients, read_calibration
+from dymo_med.utils import Strategy, load_weights, read_json
 
 __all__ = ["AUTO", "SweepResults"]
 
 AUTO = "auto"
 """Name of the policy that was chosen on validation subjects."""
-_TABLES = ("sweep", "figures", "calibration", "fusions", "regret", "rewards", "subgroups", "references")
+_TABLES = (
+    "sweep", "figures", "calibration", "fusions", "regret", "rewards", "subgroups", "references", "fusions_by_group",
+    "regret_by_group", "rewards_by_group",
+)  # fmt: skip
 _MAIN = (Strategy.DISCARD, Strategy.FUSE_ALL, Strategy.GREEDY, AUTO)
 _LISTS = ("candidates", "rewards", "probabilities_before", "probabilities_after", "accepted")
 _PLAIN = (
@@ -42,7 +49,8 @@ class SweepResults:
     Args:
         folder: Folder of the sweep (``eval/sweep``).
         cohort: Cohort that was swept.
-        model_dir: Folder with ``policy.json``, ``calibration.json`` and the record of the weights ``model.json``.
+        model_dir: Folder with ``policy.json``, ``calibration.json``, the weights ``model.pt`` and their record
+            ``model.json``; the last two may be absent.
 
     Raises:
         FileNotFoundError: a file is absent.
@@ -54,7 +62,7 @@ class SweepResults:
     model_dir: Path
 
     def __post_init__(self) -> None:
-        names = [self.folder / f"{name}.csv" for name in _TABLES]
+        names = [self.folder / TABLES_FILE, *(self.folder / f"{name}.csv" for name in _TABLES)]
         names += [self.predictions_file, self.model_dir / "policy.json", self.model_dir / "calibration.json"]
         absent = [path.name for path in names if not path.is_file()]
         if absent:
@@ -78,9 +86,17 @@ class SweepResults:
         """Every table by name; reasons that are empty are empty text."""
         tables = {}
         for name in _TABLES:
-            table = pd.read_csv(self.folder / f"{name}.csv", dtype={"reason": "str"})
+            try:
+                table = pd.read_csv(self.folder / f"{name}.csv", dtype={"reason": "str"}, converters={"group": str})
+            except pd.errors.EmptyDataError:  # nothing was ever tried: there is not even a header
+                table = pd.DataFrame()
             tables[name] = table.fillna({"reason": ""}) if "reason" in table else table
         return tables
+
+    @cached_property
+    def min_count(self) -> int:
+        """Limit for small counts that tables by subgroup were made with."""
+        return int(read_json(self.folder / TABLES_FILE)["min_count"])
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -103,6 +119,21 @@ class SweepResults:
     def calibration(self) -> Calibration:
         """Calibration of probabilities that was fitted on validation subjects."""
         return read_calibration(self.model_dir / "calibration.json")
+
+    @cached_property
+    def prevalence_shift(self) -> Calibration | None:
+        """Shift from the prevalence that the weights learned to that of the validation subjects.
+
+        None where one of the two is unknown, or where both are the same.
+        """
+        weights = self.model_dir / "model.pt"
+        state = load_weights(weights) if weights.is_file() else {}
+        learned = state.get("statistics.learned_prevalence", torch.tensor([torch.nan])).tolist()
+        n, n_positive = (self.calibration.evidence.get(name, 0) for name in ("n", "n_positive"))
+        if any(map(math.isnan, learned)) or not 0 < n_positive < n:
+            return None
+        target = [(n - n_positive) / n, n_positive / n]
+        return None if np.allclose(learned, target, atol=0.005) else for_patients(learned, target=target)
 
     @property
     def task(self) -> str:
