@@ -411,9 +411,7 @@ class MLflowRun:
 
     def _begun(self) -> JournalWriter:
         if self._has_ended:
-            raise RuntimeError(
-                f"a run takes nothing after its end, however: {self._name} has ended: finish it last"
-            )
+            raise RuntimeError(f"a run takes nothing after its end, however: {self._name} has ended: finish it last")
         self.begin()
         return cast(JournalWriter, self._journal)
 

@@ -22,6 +22,7 @@ __all__ = ["AXIS_INK", "Chart", "Line", "drawing", "error_bars", "house_style", 
 AXIS_INK = "#5a6675"
 WIDTH = 7.2
 """Width in inches: that of a page of A4 between its margins."""
+_DOTS_PER_INCH = 110
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -103,7 +104,7 @@ class Chart:
         return Figure(caption=self.caption, image=self._svg, alternative=self.alternative)
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write ``<name>.svg``, ``.pdf`` and ``.csv``, each as a whole or not at all; the same content, the same bytes.
+        """Write ``<name>.svg``, ``.pdf``, ``.csv`` and ``.png``, each as a whole; the same content, the same bytes.
 
         Args:
             folder: Where they go.
@@ -111,12 +112,14 @@ class Chart:
         Returns:
             The files.
         """
-        paths = [Path(folder) / f"{self.name}.{ending}" for ending in ("svg", "pdf", "csv")]
+        paths = [Path(folder) / f"{self.name}.{ending}" for ending in ("svg", "pdf", "csv", "png")]
         write_text(paths[0], self._svg)
         with house_style(), atomic_path(paths[1]) as temporary:
             self.drawing.savefig(temporary, format="pdf", metadata={"CreationDate": None})
         with atomic_path(paths[2]) as temporary:
             self.data.to_csv(temporary, index=False)
+        with house_style(), atomic_path(paths[3]) as temporary:
+            self.drawing.savefig(temporary, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
         return paths
 
     @cached_property
