@@ -4,15 +4,18 @@ import difflib
 import os
 import re
 import sys
+import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
 from monai.bundle.utils import ID_SEP_KEY
 
-__all__ = ["begin_bundle_run", "check_overrides"]
+__all__ = ["begin_bundle_run", "check_overrides", "check_settings"]
 
 RUN_OPTIONS = frozenset(
     {
@@ -36,6 +39,21 @@ DEBUG_VARIABLE = "DYMO_MED_DEBUG"
 
 EXPLAINED = (ValueError, OSError, KeyError, TypeError, RuntimeError)
 """Errors whose text says what is wrong, where, and what to do."""
+
+
+POSITIVE_INTEGERS = (
+    "max_epochs",
+    "val_interval",
+    "batch_size",
+    "accumulation_steps",
+    "n_subsets",
+    "early_stop_patience",
+)
+COUNTS = ("seed", "num_workers", "warmup_epochs", "aux_start_epoch")
+POSITIVE_NUMBERS = ("learning_rate", "temperature")
+NUMBERS_FROM_ZERO = ("weight_decay", "early_stop_min_delta")
+FRACTIONS = ("augmentation_prob", "table_corruption_rate")
+SWITCHES = ("channels_last", "compiled", "freeze_encoders")
 
 
 MEMORY_REMEDY = "lower --batch_size and raise --accumulation_steps in proportion, or set --precision bfloat16"
@@ -78,6 +96,62 @@ def check_overrides(arguments: Sequence[str] | None = None) -> None:
         near = difflib.get_close_matches(name, _ids(config.get()), n=1)
         hint = f"did you mean --{near[0]}?" if near else "see the configuration files for the ids that exist"
         raise ValueError(f"an override must change an id of the configuration, however: --{name}; {hint}")
+
+
+def check_settings(settings: Mapping[str, Any], bundle_root: str | Path) -> None:
+    """Check hyper-parameters and the place of outputs; trainings call this before they make anything.
+
+    Args:
+        settings: Hyper-parameters by id; ids that are not known here are passed over.
+        bundle_root: Folder of outputs; it need not exist, but must be one that can be made.
+
+    Raises:
+        ValueError: a number is out of its range, or a switch is neither True nor False.
+        OSError: nothing can be written to ``bundle_root``.
+
+    Example:
+        >>> check_settings({"batch_size": 0}, ".")
+        Traceback (most recent call last):
+        ...
+        ValueError: batch_size must be an integer of 1 or more, however: batch_size=0; correct --batch_size
+    """
+    for name in settings.keys() & {*POSITIVE_INTEGERS, *COUNTS}:
+        _check_integer(name, settings[name], 1 if name in POSITIVE_INTEGERS else 0)
+    for name in settings.keys() & {*POSITIVE_NUMBERS, *NUMBERS_FROM_ZERO, *FRACTIONS}:
+        _check_number(name, settings[name])
+    for name in settings.keys() & set(SWITCHES):
+        if not isinstance(settings[name], bool):
+            raise ValueError(f"{name} must be True or False, however: {name}={settings[name]!r}; correct --{name}")
+    _check_writable(Path(bundle_root))
+
+
+def _check_integer(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"{name} must be an integer of {low} or more, however: {name}={value!r}; correct --{name}")
+
+
+def _check_number(name: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in FRACTIONS:
+        rule, is_right = "between 0 and 1", is_number and 0 <= value <= 1
+    elif name in POSITIVE_NUMBERS:
+        rule, is_right = "positive and finite", is_number and 0 < value < float("inf")
+    else:
+        rule, is_right = "0 or more and finite", is_number and 0 <= value < float("inf")
+    if not is_right:
+        raise ValueError(f"{name} must be {rule}, however: {name}={value!r}; correct --{name}")
+
+
+def _check_writable(folder: Path) -> None:
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    try:
+        tempfile.TemporaryDirectory(dir=nearest).cleanup()
+    except OSError as err:
+        raise OSError(
+            err.errno,
+            f"outputs need a folder to write in, however: {folder} is none ({err.strerror}); "
+            "choose another --bundle_root",
+        ) from err
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:

@@ -49,7 +49,7 @@ class SeededDataset(Dataset):
         return super()._transform(index)
 
 
-def _draw_from(stream: np.random.RandomState, transform: Callable[..., Any]) -> None:
+def _draw_from(stream: np.random.RandomState, transform: Any) -> None:
     if isinstance(transform, Compose):
         Randomizable.set_random_state(transform, state=stream)  # its own draws: Compose would seed its parts from them
         for part in transform.transforms:

@@ -60,7 +60,7 @@ class RandSimilarityd(RandomizableTransform, MapTransform):
         RandomizableTransform.__init__(self, prob)
         self.rotate_range = rotate_range
         self.translate_range = translate_range
-        self.zoom_range = tuple(zoom_range)
+        self.zoom_range = (float(zoom_range[0]), float(zoom_range[1]))
         self._angle, self._zoom, self._shift = 0.0, 1.0, (0.0, 0.0)
 
     def randomize(self, data: Any = None) -> None:

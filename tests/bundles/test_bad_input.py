@@ -90,6 +90,45 @@ def test_more_subsets_than_exist(refused):
     assert refused(n_subsets=4) == text
 
 
+@pytest.mark.parametrize("bundle", [CAD, TIP])
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("batch_size", 0, "an integer of 1 or more"),
+        ("accumulation_steps", 0, "an integer of 1 or more"),
+        ("max_epochs", 0, "an integer of 1 or more"),
+        ("num_workers", -1, "an integer of 0 or more"),
+        ("learning_rate", -0.1, "positive and finite"),
+        ("temperature", 0, "positive and finite"),
+        ("augmentation_prob", 1.5, "between 0 and 1"),
+        ("channels_last", "false", "True or False"),
+    ],
+)
+def test_numbers_that_no_training_can_have(refused, bundle, name, value, rule):
+    assert refused(bundle, **{name: value}) == f"{name} must be {rule}, however: {name}={value!r}; correct --{name}"
+
+
+def test_metric_that_does_not_exist(refused):
+    line = refused(metric="manhattan")
+    assert line == "metric must be one of 'cosine', 'squared_euclidean', however: metric='manhattan'"
+
+
+def test_outputs_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert refused(TIP, bundle_root=str(root)) == (
+            f"[Errno 20] outputs need a folder to write in, however: {root} is none (Not a directory); "
+            "choose another --bundle_root"
+        )
+    assert refused(CAD, bundle_root="/proc/outputs").endswith("choose another --bundle_root")
+
+
+def test_cohort_that_is_a_file(refused, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = refused(dataset_dir=str(tmp_path / "file"))
+    assert line == f"no complete cohort at {tmp_path / 'file'} (no cohort.json): run 'dymo-med prepare' to its end"
+
+
 def test_batch_larger_than_the_cohort(refused):
     line = refused(TIP, batch_size=21)
     assert line.startswith("a batch needs 21 training subjects with image and table, however: ")

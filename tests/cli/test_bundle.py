@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dymo_med.cli.bundle import begin_bundle_run, check_overrides
+from dymo_med.cli.bundle import begin_bundle_run, check_overrides, check_settings
 from dymo_med.utils import SubjectError
 
 BASE = """
@@ -97,6 +97,44 @@ def test_words_of_the_process_are_checked(config, monkeypatch):
         begin_bundle_run()
     monkeypatch.setattr(sys, "argv", words("--config_file", one_file(config), "--max_epochs", "2"))
     begin_bundle_run()
+
+
+GOOD = {
+    "batch_size": 1,
+    "num_workers": 0,
+    "learning_rate": 0.1,
+    "weight_decay": 0,
+    "augmentation_prob": 1,
+    "compiled": True,
+    "sizes": {"dim": 0},
+}
+
+
+def test_settings_within_their_ranges_pass_and_nothing_is_left(tmp_path):
+    check_settings(GOOD, tmp_path / "new" / "folder")
+    check_settings({}, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("batch_size", True, "an integer of 1 or more"),
+        ("batch_size", 2.0, "an integer of 1 or more"),
+        ("num_workers", -1, "an integer of 0 or more"),
+        ("learning_rate", 0, "positive and finite"),
+        ("learning_rate", float("nan"), "positive and finite"),
+        ("learning_rate", "3e-4", "positive and finite"),
+        ("weight_decay", -1e-9, "0 or more and finite"),
+        ("weight_decay", float("inf"), "0 or more and finite"),
+        ("augmentation_prob", 1.01, "between 0 and 1"),
+        ("compiled", 1, "True or False"),
+    ],
+)
+def test_settings_out_of_their_ranges_are_refused(tmp_path, name, value, rule):
+    with pytest.raises(ValueError, match=rule) as caught:
+        check_settings({**GOOD, name: value}, tmp_path)
+    assert str(caught.value) == f"{name} must be {rule}, however: {name}={value!r}; correct --{name}"
 
 
 def wrapped(cause, *texts):
