@@ -21,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--textures", nargs="+", metavar="NAME", help="photographs, one per modality; default: five")
     parser.add_argument("--n-digits", type=int, help="use the first N digits only; default: all")
+    parser.add_argument(
+        "--unlabeled",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the training digits that only recoveries learn from, as a split of its own (%(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files (%(default)s)")
 
 
@@ -31,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError: a file is damaged, or an option is out of its range.
         OSError: a file is absent or the folder cannot be written.
     """
-    from dymo_med.data.polymnist import DEFAULT_TEXTURES, read_idx, read_textures, write_polymnist
+    from dymo_med.data.polymnist import DEFAULT_TEXTURES, fractions_of, read_idx, read_textures, write_polymnist
     from dymo_med.utils import check_positive_int
 
     digits, labels = read_idx(arguments.images), read_idx(arguments.labels)
@@ -39,6 +46,13 @@ def run(arguments: argparse.Namespace) -> None:
         check_positive_int("n_digits", arguments.n_digits)
         digits, labels = digits[: arguments.n_digits], labels[: arguments.n_digits]
     textures = read_textures(arguments.textures or DEFAULT_TEXTURES)
-    data = write_polymnist(arguments.output, digits=digits, labels=labels, textures=textures, seed=arguments.seed)
+    data = write_polymnist(
+        arguments.output,
+        digits=digits,
+        labels=labels,
+        textures=textures,
+        fractions=fractions_of(arguments.unlabeled),
+        seed=arguments.seed,
+    )
     splits = ", ".join(f"{name} {len(data.items(name))}" for name in data.splits)
     sys.stdout.write(f"{len(data)} samples ({splits}) of {len(data.modalities)} modalities in {data.folder}\n")

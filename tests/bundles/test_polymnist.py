@@ -8,6 +8,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from dymo_med.data.polymnist import fractions_of
 from dymo_med.utils import load_weights
 from tests.bundles.runs import THIRD_PARTY_WARNINGS, configs
 from tests.data.polymnist.build import small_set
@@ -58,6 +59,18 @@ def test_sizes_are_those_of_the_papers():
         "vae_hidden_dim": 512,
         "vae_latent_dim": 512,
     }
+
+
+@pytest.mark.parametrize(("unlabeled", "n_items"), [(0.0, 80), (0.5, 80)])
+def test_recovery_learns_from_pictures_without_labels_too(tmp_path, unlabeled, n_items):
+    data = small_set(tmp_path, n_digits=100, n_classes=2, fractions=fractions_of(unlabeled))
+    for bundle, expected in ((VAE, n_items), (CLASSIFICATION, round(80 * (1 - unlabeled)))):
+        parser = ConfigParser(load(bundle, "train.yaml"))
+        parser["dataset_dir"] = str(data.folder)
+        items = parser.get_parsed_content("train::items")
+        assert len(items) == expected
+        kept_out = {item["subject_id"] for split in ("val", "test") for item in data.items(split)}
+        assert not kept_out & {item["subject_id"] for item in items}
 
 
 @pytest.mark.parametrize(("metric", "weight"), [("cosine", "log_ratio"), ("squared_euclidean", "ratio")])

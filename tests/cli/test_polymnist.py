@@ -33,9 +33,15 @@ def test_textures_and_number_of_digits_can_be_chosen(files, tmp_path):
     assert (len(data.modalities), len(data)) == (2, 60)
 
 
+def test_training_digits_can_be_kept_from_the_classifier(files, tmp_path, capsys):
+    assert main(["polymnist", *files, "--output", str(tmp_path / "set"), "--unlabeled", "0.75"]) == 0
+    assert "100 samples (test 15, train 20, unlabeled 60, val 5) of 5" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [
+        (["--unlabeled", "1"], "a classifier needs training digits, however: unlabeled=1.0"),
         (["--n-digits", "0"], "n_digits must be a positive integer, however: n_digits=0"),
         (["--textures", "moon_landing"], "textures must be of"),
         (["--images", "absent"], "no IDX file at absent"),

@@ -1,6 +1,6 @@
 """A written set as datalists for MONAI, pictures composed when asked for."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,11 @@ class PolyMNIST:
         """Names of the splits."""
         return sorted(self.samples["split"].unique())
 
-    def items(self, split: str | None = None) -> list[dict[str, Any]]:
+    def items(self, split: str | Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Give the samples as a MONAI datalist.
 
         Args:
-            split: Name of a split; None for all samples.
+            split: Name of a split, or names of several; None for all samples.
 
         Returns:
             Per sample ``subject_id``, ``label`` (int), and under the name of each modality the key for
@@ -82,9 +82,10 @@ class PolyMNIST:
         Raises:
             ValueError: there is no such split.
         """
-        if split is not None and split not in self.splits:
+        wanted = self.splits if split is None else [split] if isinstance(split, str) else list(split)
+        if not set(wanted) <= set(self.splits):
             raise ValueError(f"split must be one of {self.splits} or None, however: split={split!r}")
-        rows = self.samples if split is None else self.samples[self.samples["split"] == split]
+        rows = self.samples[self.samples["split"].isin(wanted)]
         items: list[dict[str, Any]] = [
             {"subject_id": subject, "label": int(label)}
             for subject, label in rows[["subject_id", "label"]].itertuples(index=False)
@@ -125,12 +126,12 @@ class PolyMNIST:
 class RandPairing(RandomizableTransform):
     """Pairs digits and crops afresh: in every modality a random digit of the sample's class on a random crop.
 
-    With it an epoch never shows the same sample twice. Digits come from one split only. Place it before the pictures
-    are read; a modality that the item lacks (None) stays absent.
+    With it an epoch never shows the same sample twice. Place it before the pictures are read; a modality that the item
+    lacks (None) stays absent.
 
     Args:
         data: Set that the items come from.
-        split: Split that the digits come from: that of the items.
+        split: Split that the digits come from, or several: those of the items.
         prob: Probability that a sample is drawn afresh; 0 keeps the pairs as they were written.
 
     Raises:
@@ -147,7 +148,7 @@ class RandPairing(RandomizableTransform):
         False
     """
 
-    def __init__(self, data: PolyMNIST, split: str, prob: float = 1.0) -> None:
+    def __init__(self, data: PolyMNIST, split: str | Sequence[str], prob: float = 1.0) -> None:
         super().__init__(prob)
         self.data = data
         items = data.items(split)

@@ -13,12 +13,36 @@ import pandas as pd
 from dymo_med.data.polymnist import layout
 from dymo_med.data.polymnist.reading import PolyMNIST
 from dymo_med.data.splits import stratified_split
-from dymo_med.utils import atomic_path, sha256_of, write_json
+from dymo_med.utils import atomic_path, check_fraction, sha256_of, write_json
 
-__all__ = ["DEFAULT_FRACTIONS", "write_polymnist"]
+__all__ = ["DEFAULT_FRACTIONS", "fractions_of", "write_polymnist"]
 
 DEFAULT_FRACTIONS: Mapping[str, float] = MappingProxyType({"train": 0.8, "val": 0.05, "test": 0.15})
 """Of 10,000 digits 8,000, 500 and 1,500."""
+
+
+def fractions_of(unlabeled: float) -> dict[str, float]:
+    """Divide the training digits of :data:`DEFAULT_FRACTIONS` between classifier and recoveries.
+
+    Pictures of the split ``unlabeled`` are known to show the same thing, and that is all a recovery needs of them.
+
+    Args:
+        unlabeled: Share of the training digits, in [0, 1), that only recoveries learn from.
+
+    Raises:
+        ValueError: the share is out of range, or leaves no digit to the classifier.
+
+    Example:
+        >>> fractions_of(0.75)
+        {'train': 0.2, 'val': 0.05, 'test': 0.15, 'unlabeled': 0.6}
+    """
+    check_fraction("unlabeled", unlabeled)
+    if unlabeled == 1:
+        raise ValueError(f"a classifier needs training digits, however: unlabeled={unlabeled}; choose a smaller share")
+    whole = DEFAULT_FRACTIONS["train"]
+    rest = round(whole * unlabeled, 6)
+    shares = {**DEFAULT_FRACTIONS, "train": round(whole - rest, 6), "unlabeled": rest}
+    return {name: share for name, share in shares.items() if share > 0}
 
 
 def write_polymnist(

@@ -7,7 +7,16 @@ import pytest
 from monai.transforms import Compose
 
 from dymo_med.data.epochs import SeededDataset
-from dymo_med.data.polymnist import DEFAULT_TEXTURES, PACKAGED, PolyMNIST, RandPairing, read_textures, write_polymnist
+from dymo_med.data.polymnist import (
+    DEFAULT_FRACTIONS,
+    DEFAULT_TEXTURES,
+    PACKAGED,
+    PolyMNIST,
+    RandPairing,
+    fractions_of,
+    read_textures,
+    write_polymnist,
+)
 from tests.data.polymnist import build
 
 
@@ -128,6 +137,33 @@ def test_what_does_not_fit_is_refused(tmp_path, change, match):
     given = {"digits": pictures, "labels": labels, "textures": build.photographs(), **change}
     with pytest.raises(ValueError, match=match):
         write_polymnist(tmp_path, **given)
+
+
+def test_digits_without_labels_are_a_split_of_their_own(tmp_path):
+    assert fractions_of(0.0) == dict(DEFAULT_FRACTIONS)
+    data = build.small_set(tmp_path, n_digits=200, n_classes=2, fractions=fractions_of(0.5))
+    assert {split: len(data.items(split)) for split in data.splits} == {
+        "test": 30,
+        "train": 80,
+        "unlabeled": 80,
+        "val": 10,
+    }
+    both = data.items(["train", "unlabeled"])
+    assert len(both) == 160
+    own = {split: set(digits_of(data, split)["m0"]) for split in ("train", "unlabeled")}
+    pair = RandPairing(data, ["train", "unlabeled"]).set_random_state(seed=0)
+    drawn = {pair(item)["m0"][1] for _ in range(20) for item in both}
+    assert drawn == own["train"] | own["unlabeled"]
+    with pytest.raises(ValueError, match=r"split must be one of .*, however: split=\['train', 'x'\]"):
+        data.items(["train", "x"])
+
+
+@pytest.mark.parametrize(
+    ("share", "match"), [(1.0, "a classifier needs training digits, however: unlabeled=1.0"), (-0.1, "between 0 and 1")]
+)
+def test_shares_that_leave_nothing_are_refused(share, match):
+    with pytest.raises(ValueError, match=match):
+        fractions_of(share)
 
 
 def test_fresh_pairs_stay_in_class_and_split(data):
