@@ -17,6 +17,8 @@ __all__ = ["choose_cases", "hidden_cells"]
 BoolArray = NDArray[np.bool_]
 _KEY = ["subject_id", "mechanism", "rate"]
 _SMALLEST = 1e-7
+_SMALLEST_SHOWN = 0.001
+"""Differences of losses below it are 0 in the report; some are rounding alone."""
 
 
 def choose_cases(predictions: pd.DataFrame, strategy: str = AUTO) -> pd.DataFrame:
@@ -24,7 +26,7 @@ def choose_cases(predictions: pd.DataFrame, strategy: str = AUTO) -> pd.DataFram
 
     Against ``discard``, the loss of the same subject without anything recovered, of predictions that fused something:
     the largest gain, the largest harm, the median. Against ``fuse_all``, of those that kept something out: the largest
-    harm avoided, the largest gain missed. No subject twice; where nothing qualifies, there is no such case.
+    harm avoided, the largest gain missed. No subject twice; where no difference reaches 0.001, there is no such case.
 
     Args:
         predictions: One draw of a sweep with strategies ``discard``, ``fuse_all`` and ``strategy``.
@@ -48,14 +50,14 @@ def choose_cases(predictions: pd.DataFrame, strategy: str = AUTO) -> pd.DataFram
         own["loss"] - wide[name].reindex(own.index) for name in (Strategy.DISCARD, Strategy.FUSE_ALL)
     )
     made = over_discard[own["fused"] != ""].sort_values(kind="stable")
-    kept = over_all[(own["fused"] == "") & (over_all != 0)].sort_values(kind="stable")
+    kept = over_all[own["fused"] == ""].sort_values(kind="stable")
     middle = made.iloc[(made - made.median()).abs().argsort(kind="stable")] if len(made) else made
     rules = (
-        ("largest gain", made[made < 0]),
-        ("largest harm", made[made > 0][::-1]),
+        ("largest gain", made[made < -_SMALLEST_SHOWN]),
+        ("largest harm", made[made > _SMALLEST_SHOWN][::-1]),
         ("median of what was fused", middle),
-        ("largest harm avoided", kept[kept < 0]),
-        ("largest gain missed", kept[kept > 0][::-1]),
+        ("largest harm avoided", kept[kept < -_SMALLEST_SHOWN]),
+        ("largest gain missed", kept[kept > _SMALLEST_SHOWN][::-1]),
     )
     rows: list[dict[str, object]] = []
     seen: set[str] = set()

@@ -13,7 +13,7 @@ from dymo_med.evaluation.report.case_values import CASES_FILE
 from dymo_med.evaluation.report.page import Block, Facts, Figure, Heading, Table, Text
 from dymo_med.evaluation.report.summary import policy_rules
 from dymo_med.evaluation.report.sweep_results import SweepResults
-from dymo_med.evaluation.report.wording import number
+from dymo_med.evaluation.report.wording import column_title, number
 from dymo_med.inferers.policy import OTHERWISE
 
 __all__ = ["case_blocks"]
@@ -21,7 +21,7 @@ __all__ = ["case_blocks"]
 _RULE = (
     "Chosen by a rule that looks at nothing but losses, among predictions by auto with something hidden (first seed). "
     "Gain and harm are against discard, the prediction of the same subject without anything recovered; harm avoided "
-    "and gain missed are against fuse_all. No subject twice; where nothing qualifies, there is no such case. "
+    "and gain missed are against fuse_all. No subject twice; where no difference reaches 0.001, there is no such case. "
     "Extremes are not typical: the median case stands beside them."
 )
 _FRAMES = ("end-systole", "mid", "end-diastole")
@@ -45,7 +45,7 @@ def case_blocks(results: SweepResults) -> list[Block]:
         case: dict[str, Any] = {str(name): value for name, value in row.items()}
         key = tuple(case[name] for name in ("subject_id", "mechanism", "rate", "seed"))
         decision: Any = decided.loc[[key]].iloc[0]
-        blocks += [Heading(f"Case {place}: {case['case']}"), _facts(results, case)]
+        blocks += [Heading(f"Case {place}: {case['case']}", begins_page=place > 1), _facts(results, case)]
         blocks += [*_image(results, items[key[0]], case), _steps(decision, case), *_table(results, recovered, key)]
     return blocks
 
@@ -108,12 +108,12 @@ def _table(results: SweepResults, recovered: pd.DataFrame | None, key: tuple[Any
     rows = []
     for column in columns:
         truth: Any = results.cohort.subjects.at[subject, column.name]
-        title = f"{column.title} ({column.unit})" if column.unit else column.title
         is_absent = column.name in wide.index
         stored = "not measured" if pd.isna(truth) else f"{truth:.4g}" if isinstance(truth, float) else str(truth)
         proposals = [str(wide.at[column.name, name]) or "–" for name in names] if is_absent else [""] * len(names)
         state = ("absent" if pd.isna(truth) else "hidden") if is_absent else "observed"
-        rows.append([title, state, stored, *proposals])
+        rows.append([column_title(column), state, stored, *proposals])
     header = ["column", "state", "stored value", *(f"recovered by {name}" for name in names)]
     note = "Hidden: stored, but not shown to the model in this pattern. A dash: the recovery had nothing to go on."
-    return [Table(caption="Table of this subject, original units", header=header, rows=rows, note=note)]
+    caption = "Table of this subject, original units"
+    return [Table(caption=caption, header=header, rows=rows, note=note, is_long=True)]

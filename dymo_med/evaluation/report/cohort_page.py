@@ -16,6 +16,7 @@ from dymo_med.evaluation.report.groups import Groups
 from dymo_med.evaluation.report.page import Bar, Facts, Page, Table, Text
 from dymo_med.evaluation.report.suppression import count_text
 from dymo_med.evaluation.report.table_one import Variable, table_one
+from dymo_med.evaluation.report.wording import column_title
 from dymo_med.utils import read_json
 
 __all__ = ["MIN_COUNT", "cohort_groups", "cohort_page", "cohort_tables", "write_cohort_page"]
@@ -26,6 +27,7 @@ MIN_COUNT = 10
 _FILE = "cohort.html"
 _UNKNOWN = "unknown"
 _SPLIT_ORDER = ("train", "val", "test")
+_NO_AND_YES = ("no", "yes")
 
 
 def write_cohort_page(cohort: Cohort, path: str | Path | None = None, *, min_count: int = MIN_COUNT) -> Path:
@@ -91,7 +93,8 @@ def cohort_groups(cohort: Cohort, min_count: int) -> Groups:
     partitions = {"split": {name: (splits == name).to_numpy(dtype=bool) for name in order}}
     for task in cohort.tasks:
         values = cohort.subjects[f"label_{task}"]
-        classes = {f"{task} = {int(value)}": (values == value) for value in sorted(values.dropna().unique())}
+        names = _class_names(values)
+        classes = {f"{task}: {name}": (values == value) for value, name in names.items()}
         if values.isna().any():
             classes[_UNKNOWN] = values.isna()
         partitions[task] = {name: members.fillna(value=False).to_numpy(dtype=bool) for name, members in classes.items()}
@@ -113,7 +116,7 @@ def cohort_tables(cohort: Cohort, groups: Groups, available: Variable) -> list[T
     variables = [available, *(_label_variable(cohort, task) for task in cohort.tasks)]
     features = [
         Variable(
-            title=f"{column.title} ({column.unit})" if column.unit else column.title,
+            title=column_title(column),
             values=cohort.subjects[column.name],
             levels=column.categories,
         )
@@ -130,8 +133,14 @@ def cohort_tables(cohort: Cohort, groups: Groups, available: Variable) -> list[T
 
 def _label_variable(cohort: Cohort, task: str) -> Variable:
     values = cohort.subjects[f"label_{task}"]
-    levels = tuple(str(int(value)) for value in sorted(values.dropna().unique()))
-    return Variable(title=f"label {task}", values=values.astype("str").where(values.notna()), levels=levels)
+    names = _class_names(values)
+    return Variable(title=f"label {task}", values=values.astype("object").map(names), levels=tuple(names.values()))
+
+
+def _class_names(values: pd.Series) -> dict[int, str]:
+    """Name the classes of a label that occur; of two, 0 is "no" and 1 is "yes"."""
+    found = sorted(int(value) for value in values.dropna().unique())
+    return {value: _NO_AND_YES[value] if found[-1] < len(_NO_AND_YES) else str(value) for value in found}
 
 
 def _plain(count: int, min_count: int) -> str:

@@ -36,6 +36,7 @@ class Heading:
 
     Args:
         text: What it says.
+        begins_page: Whether it begins a page when the whole is printed.
 
     Example:
         >>> Heading("Case 1").kind
@@ -44,6 +45,7 @@ class Heading:
 
     kind: ClassVar[str] = "heading"
     text: str
+    begins_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Table:
             inside the table.
         note: What a reader must know, below the table.
         is_text: Whether cells hold sentences, which begin at the left and wrap, rather than figures.
+        is_long: Whether it is set in two columns where there is room, for many short rows.
 
     Raises:
         ValueError: a row has another number of cells.
@@ -97,6 +100,7 @@ class Table:
     rows: Sequence[Sequence[str | Bar]]
     note: str = ""
     is_text: bool = False
+    is_long: bool = False
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows):

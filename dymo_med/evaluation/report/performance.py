@@ -140,22 +140,28 @@ def references(results: SweepResults, disclosure: Disclosure) -> list[Block | Ch
     shown = figures_table("Reference models on the same split, nothing hidden", table, disclosure, rows="strategy")
     return [
         shown,
-        _forest(table, disclosure, "strategy", "reference_models", "Reference models and auto, nothing hidden"),
+        *_forest(table, disclosure, "strategy", "reference_models", "Reference models and auto, nothing hidden"),
     ]
 
 
 def subgroups(results: SweepResults, disclosure: Disclosure) -> list[Block | Chart]:
     """Give the figures of the chosen policy by subgroup, nothing hidden."""
     table = _checked_groups(results.tables["subgroups"], disclosure)
+    if table.empty:
+        return [Text("The cohort has none of the columns that subgroups are made of.")]
     blocks: list[Block | Chart] = []
+    withheld = []
     for variable, groups in table.groupby("variable", sort=False):
         title = titled(str(variable), results.cohort.schema)
-        blocks.append(figures_table(f"By {title}", groups, disclosure, rows="group", figures=_SUBGROUP_FIGURES))
-    if not blocks:
-        return [Text("The cohort has none of the columns that subgroups are made of.")]
+        if groups["n"].isna().all():
+            withheld.append(title)
+        else:
+            blocks.append(figures_table(f"By {title}", groups, disclosure, rows="group", figures=_SUBGROUP_FIGURES))
+    if withheld:
+        blocks.append(Text(f"Withheld, for every group has too few subjects of a class: {'; '.join(withheld)}."))
     titles = [titled(variable, results.cohort.schema) for variable in table["variable"]]
     named = table.assign(group=pd.Series(titles, index=table.index) + ": " + table["group"])
-    return [_forest(named, disclosure, "group", "subgroups", "AUROC of auto by subgroup, nothing hidden"), *blocks]
+    return [*_forest(named, disclosure, "group", "subgroups", "AUROC of auto by subgroup, nothing hidden"), *blocks]
 
 
 def _auroc_table(caption: str, results: SweepResults, disclosure: Disclosure, strategies: Sequence[str]) -> Table:
@@ -224,10 +230,12 @@ def _checked_groups(table: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True) if parts else table
 
 
-def _forest(table: pd.DataFrame, disclosure: Disclosure, names: str, stem: str, caption: str) -> Chart:
-    """Draw the AUROC of every row with its interval."""
+def _forest(table: pd.DataFrame, disclosure: Disclosure, names: str, stem: str, caption: str) -> list[Chart]:
+    """Draw the AUROC of every row with its interval; nothing where there is none."""
     areas = table[table["figure"] == "auroc"].rename(columns={"low": "value_low", "high": "value_high"})
     areas = areas[~disclosure.hides_classes(areas["n"], areas["n_positive"]) & areas["value"].notna()]
+    if areas.empty:
+        return []
     figure, (axes,) = drawing(1, 1, height=0.24 * max(len(areas), 2) + 0.7)
     for place, (_, row) in enumerate(areas.iterrows()):
         color = "#0072B2" if row[names] == AUTO or names == "group" else AXIS_INK
@@ -241,8 +249,12 @@ def _forest(table: pd.DataFrame, disclosure: Disclosure, names: str, stem: str, 
     data = areas[[names, "value", "value_low", "value_high"]].rename(
         columns=lambda name: name.replace("value", "auroc")
     )
-    note = "" if len(areas) else " Nothing to draw: every row is withheld or not estimable."
-    alternative = f"AUROC: {spoken or 'none estimable'}."
-    return Chart(
-        name=stem, caption=f"{caption}; dotted: chance.{note}", alternative=alternative, drawing=figure, data=data
-    )
+    return [
+        Chart(
+            name=stem,
+            caption=f"{caption}; dotted: chance.",
+            alternative=f"AUROC: {spoken}.",
+            drawing=figure,
+            data=data,
+        )
+    ]

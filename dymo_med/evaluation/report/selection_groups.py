@@ -14,8 +14,8 @@ __all__ = ["selection_group_blocks"]
 _DRAWS = "Every draw of the gaps of a subject counts."
 _SUPPRESSED = "Withheld: fewer subjects than the limit, here or in a group that this one would reveal."
 _NOT_TOLD = (
-    "The selection by subgroup is left out: the sweep tabulated it with another limit for small counts (min_count) than "
-    "this form asks for. Sweep with that limit to have it here."
+    "The selection by subgroup is left out: the sweep tabulated it with a lower limit for small counts (min_count) "
+    "than this form has. Sweep with that limit to have it here."
 )
 
 
@@ -35,6 +35,8 @@ def selection_group_blocks(results: SweepResults, disclosure: Disclosure) -> lis
     if disclosure.min_count > 1 and results.min_count < disclosure.min_count:
         return [Text(_NOT_TOLD)]
     blocks: list[Block] = [Heading("By subgroup")]
+    if all((part["reason"] != "").all() for part in parts.values() if not part.empty):
+        return [*blocks, Text("Every subgroup is withheld: too few subjects, or too few behind a count.")]
     if not (fusions := parts["fusions_by_group"]).empty:
         note = f"Share of candidates that were rightly fused or rightly kept out, and their number. {_DRAWS}"
         blocks.append(_by_mechanism("Right decisions of auto by subgroup", fusions, results, _right, note))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dymo_med.evaluation.report.charts import AXIS_INK, Chart, drawing
@@ -18,15 +19,18 @@ from dymo_med.evaluation.selection_quality import candidates_of
 __all__ = ["selection_blocks"]
 
 NOTHING = "nothing fused"
+_HATCHES = ("", "", "////", "....", "xxxx", "----")
 _FUSED_COLORS = ("#d5dbe3", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 _OUTCOMES = {
-    ("fused", True): ("fused, rightly", "#0072B2"),
-    ("fused", False): ("fused, wrongly", "#D55E00"),
-    ("rejected", True): ("kept out, rightly", "#9ecae1"),
-    ("rejected", False): ("kept out, wrongly", "#fdbe85"),
+    ("fused", True): ("fused, rightly", "#0072B2", ""),
+    ("fused", False): ("fused, wrongly", "#D55E00", "////"),
+    ("rejected", True): ("kept out, rightly", "#9ecae1", ""),
+    ("rejected", False): ("kept out, wrongly", "#fdbe85", "////"),
 }
+"""Hatched is wrong, dark is fused: told apart without colors, too."""
 _ACCEPTED = {True: ("fused", "#0072B2"), False: ("kept out", "#b5bdc8")}
 _N_BINS, _N_BINS_EXPORT = 30, 10
+_N_TICKS = 5
 
 
 def selection_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block | Chart]:
@@ -38,7 +42,7 @@ def selection_blocks(results: SweepResults, disclosure: Disclosure) -> list[Bloc
             held against ``min_count`` times the number of missing patterns and seeds.
     """
     strategies = results.selecting_strategies
-    decisions = results.decisions(strategies).dropna(subset="probability")
+    decisions = results.decisions(strategies)
     cells = decisions[["mechanism", "rate", "seed"]].drop_duplicates()
     limit = Disclosure(1 if disclosure.min_count == 1 else disclosure.min_count * len(cells))
     per_pattern = Disclosure(1 if disclosure.min_count == 1 else disclosure.min_count * len(results.seeds))
@@ -76,10 +80,10 @@ def _fused_chart(decisions: pd.DataFrame, strategies: Sequence[str], limit: Disc
                 np.append(numbers, total), [range(len(numbers) + 1)], limit.min_count, last=(len(numbers),)
             )
             left = 0.0
-            for name, count, color, is_hidden in zip(names, numbers, _colors(len(names)), hidden, strict=False):
+            for name, count, fill, is_hidden in zip(names, numbers, _fills(len(names)), hidden, strict=False):
                 rows.append((strategy, situation, name, np.nan if is_hidden else count))
                 if not is_hidden and not hidden[-1]:
-                    panel.barh(place, count / total, left=left, color=color, height=0.7)
+                    panel.barh(place, count / total, left=left, height=0.7, **fill)
                     left += count / total
             if hidden.any():
                 panel.barh(
@@ -93,7 +97,7 @@ def _fused_chart(decisions: pd.DataFrame, strategies: Sequence[str], limit: Disc
                     height=0.7,
                 )
     axes[0].set_yticks(range(len(situations)), labels=situations)
-    handles: list[Any] = [axes[0].barh(0, 0, color=color) for color in _colors(len(names))]
+    handles: list[Any] = [axes[0].barh(0, 0, **fill) for fill in _fills(len(names))]
     labels = [str(name) for name in names]
     if limit.min_count > 1:
         handles.append(axes[0].barh(0, 0, color="white", edgecolor=AXIS_INK, hatch="///", linewidth=0.5))
@@ -109,8 +113,12 @@ def _fused_chart(decisions: pd.DataFrame, strategies: Sequence[str], limit: Disc
     )
 
 
-def _colors(n: int) -> list[str]:
-    return [_FUSED_COLORS[place % len(_FUSED_COLORS)] for place in range(n)]
+def _fills(n: int) -> list[dict[str, Any]]:
+    """Give color and hatch of each set that was fused."""
+    return [
+        {"color": _FUSED_COLORS[place % len(_FUSED_COLORS)], **_hatched(_HATCHES[place % len(_HATCHES)])}
+        for place in range(n)
+    ]
 
 
 def _outcome_chart(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disclosure) -> Chart:
@@ -133,16 +141,16 @@ def _outcome_chart(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disc
             total = sum(counts)
             is_hidden = limit.hides(*counts)
             left = 0.0
-            for (title, color), count in zip(_OUTCOMES.values(), counts, strict=True):
+            for (title, color, hatch), count in zip(_OUTCOMES.values(), counts, strict=True):
                 rows.append((strategy, mechanism, title, np.nan if is_hidden else count))
                 if total and not is_hidden:
-                    panel.barh(place, count / total, left=left, color=color, height=0.7)
+                    panel.barh(place, count / total, left=left, color=color, height=0.7, **_hatched(hatch))
                     left += count / total
             if is_hidden or not total:
                 panel.text(0.02, place, "withheld" if is_hidden else "none tried", va="center", color=AXIS_INK)
     axes[0].set_yticks(range(len(mechanisms)), labels=mechanisms)
-    handles: list[Any] = [axes[0].barh(0, 0, color=color) for _, color in _OUTCOMES.values()]
-    figure.legend(handles, [title for title, _ in _OUTCOMES.values()], loc="outside upper center", ncols=4)
+    handles: list[Any] = [axes[0].barh(0, 0, color=color, **_hatched(hatch)) for _, color, hatch in _OUTCOMES.values()]
+    figure.legend(handles, [title for title, *_ in _OUTCOMES.values()], loc="outside upper center", ncols=4)
     return Chart(
         name="right_and_wrong_fusions",
         caption="Right and wrong decisions by missing pattern, over all rates. A fusion is right when it lowers the "
@@ -151,6 +159,11 @@ def _outcome_chart(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disc
         drawing=figure,
         data=pd.DataFrame(rows, columns=["strategy", "mechanism", "decision", "n"]),
     )
+
+
+def _hatched(hatch: str) -> dict[str, Any]:
+    """Give the options of a bar with white strokes; hatches take the color of the edge."""
+    return {"hatch": hatch, "edgecolor": "white", "linewidth": 0}
 
 
 def _outcome_table(fusions: pd.DataFrame, strategies: Sequence[str]) -> Table:
@@ -195,8 +208,10 @@ def _reward_chart(tried: pd.DataFrame, strategies: Sequence[str], limit: Disclos
             rows += [(strategy, title, low, high, n) for low, high, n in zip(edges, edges[1:], shown, strict=False)]
         panel.axvline(0, color=AXIS_INK, linewidth=0.8, linestyle=":")
         panel.set(title=strategy, xlabel="reward")
+        panel.xaxis.set_major_locator(MaxNLocator(_N_TICKS))
     axes[0].set_ylabel("candidates")
-    axes[-1].legend(loc="upper right")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     withheld = " Bars of few candidates are left out." if limit.min_count > 1 else ""
     return Chart(
         name="rewards",
@@ -226,6 +241,7 @@ def _worth_blocks(rewards: pd.DataFrame, strategies: Sequence[str], limit: Discl
         ends = [own["gain"] - own["gain_low"], own["gain_high"] - own["gain"]]
         panel.errorbar(own["reward"], own["gain"], yerr=ends, marker="o", color="#0072B2", linewidth=1.4, capsize=1.5)
         panel.set(title=strategy, xlabel="mean reward of a tenth")
+        panel.xaxis.set_major_locator(MaxNLocator(_N_TICKS))
         if len(own):
             first = own.iloc[0]
             rows.append(

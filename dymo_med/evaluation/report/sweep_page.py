@@ -9,6 +9,7 @@ from dymo_med.evaluation.report.charts import Chart, house_style
 from dymo_med.evaluation.report.cohort_flow import availability, flow_blocks
 from dymo_med.evaluation.report.cohort_labels import label_blocks
 from dymo_med.evaluation.report.cohort_page import MIN_COUNT, cohort_groups, cohort_tables
+from dymo_med.evaluation.report.glossary import glossary
 from dymo_med.evaluation.report.page import Block, Page, Text
 from dymo_med.evaluation.report.performance import (
     by_pattern,
@@ -107,6 +108,7 @@ def _assemble(results: SweepResults, disclosure: Disclosure, *, has_cases: bool)
     groups = cohort_groups(cohort, min_count)
     available = availability(cohort)
     add("Summary", summary_blocks(results, disclosure))
+    add("Words", [glossary(results)])
     add("Flow of subjects", flow_blocks(cohort, groups, available))
     by_split, *by_label = cohort_tables(cohort, groups, available)
     add("Table 1", [by_split, by_label[cohort.tasks.index(results.task)]])

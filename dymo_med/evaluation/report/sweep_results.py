@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import torch
 
 from dymo_med.data.cohort import Cohort
+from dymo_med.evaluation.inputs import check_predictions
 from dymo_med.evaluation.sweep import PREDICTIONS_FILE
 from dymo_med.evaluation.sweep.stages import TABLES_FILE
 from dymo_med.inferers import Policy
@@ -28,6 +30,7 @@ _TABLES = (
 )  # fmt: skip
 _MAIN = (Strategy.DISCARD, Strategy.FUSE_ALL, Strategy.GREEDY, AUTO)
 _LISTS = ("candidates", "rewards", "probabilities_before", "probabilities_after", "accepted")
+_CELL = ("mechanism", "rate", "seed", "strategy")
 _PLAIN = (
     "subject_id",
     "label",
@@ -171,7 +174,12 @@ class SweepResults:
         return table[table["recovery"] == self.recovery]
 
     def decisions(self, strategies: Sequence[str]) -> pd.DataFrame:
-        """Give every prediction by some strategies with the candidates that were tried."""
+        """Give every prediction by some strategies with the candidates that were tried.
+
+        Raises:
+            ValueError: a column or a label is absent, a subject occurs twice, or a probability is nan though something
+                was observed.
+        """
         return self._read([("strategy", "in", list(strategies))], [*_PLAIN, *_LISTS])
 
     def nothing_hidden(self, strategy: str) -> pd.DataFrame:
@@ -183,16 +191,36 @@ class SweepResults:
             ("mechanism", "==", mechanism),
             ("seed", "==", seed),
         ]
-        return self._read(where, list(_PLAIN)).dropna(subset="probability")
+        return self._read(where, list(_PLAIN))
 
     def first_draw(self) -> pd.DataFrame:
         """Give the predictions of all strategies where something is hidden, first seed only."""
-        return self._read([("seed", "==", self.seeds[0]), ("rate", ">", 0.0)], list(_PLAIN)).dropna(
-            subset="probability"
-        )
+        return self._read([("seed", "==", self.seeds[0]), ("rate", ">", 0.0)], list(_PLAIN))
 
     def _read(self, where: list[tuple[str, str, Any]], columns: list[str]) -> pd.DataFrame:
+        """Read some predictions that have a probability, and check them."""
+        absent = [name for name in columns if name not in pq.read_schema(self.predictions_file).names]
+        if absent:
+            raise ValueError(
+                f"predictions of a sweep need the columns {columns}, however: {absent} are absent in "
+                f"{self.predictions_file.name}: sweep again"
+            )
         filters = [*where, ("recovery", "==", self.recovery)]
         table = pd.read_parquet(self.predictions_file, columns=columns, filters=filters)
         texts = [name for name in table.columns if isinstance(table[name].dtype, pd.CategoricalDtype)]
-        return table.astype(dict.fromkeys(texts, "str"))
+        table = table.astype(dict.fromkeys(texts, "str"))
+        is_nan = table["probability"].isna()
+        n_lost = int((is_nan & ~table["situation"].map(_nothing_observed).astype(bool)).sum())
+        if n_lost:
+            raise ValueError(
+                f"a prediction has a probability unless nothing was observed, however: {n_lost} of {len(table)} in "
+                f"{self.predictions_file.name} are nan: check the weights for nan and sweep again"
+            )
+        predicted: pd.DataFrame = table[~is_nan]
+        if len(predicted):
+            check_predictions(predicted, ["subject_id", *_CELL])
+        return predicted
+
+
+def _nothing_observed(situation: str) -> bool:
+    return all(part.endswith(" absent") for part in situation.split(", "))

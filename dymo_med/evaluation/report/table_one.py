@@ -191,7 +191,7 @@ def _summary(numbers: NDArray[np.float64], is_skewed: bool) -> str:
         return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
     spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
     digits = _digits(float(numbers.mean()), spread)
-    return f"{numbers.mean():.{digits}f} ({spread:.{digits}f})"
+    return f"{numbers.mean():.{digits}f} ({'–' if math.isnan(spread) else f'{spread:.{digits}f}'})"
 
 
 def _digits(center: float, spread: float) -> int:

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dymo_med.evaluation.report.suppression import HIDDEN
-from dymo_med.tabular import TabularSchema
+from dymo_med.tabular import Column, TabularSchema
 from dymo_med.utils import check_positive_int
 
-__all__ = ["Disclosure", "estimate", "figure_title", "number", "p_value", "titled", "withheld_or"]
+__all__ = ["Disclosure", "column_title", "estimate", "figure_title", "number", "p_value", "titled", "withheld_or"]
 
 NOT_ESTIMABLE = "not estimable"
 _TITLES = {
@@ -85,13 +85,13 @@ def estimate(row: Any, value: str = "value", *, between: str = "\n", digits: int
         >>> estimate({"value": 0.7, "low": 0.6, "high": 0.8}, between=" ")
         '0.700 (0.600 to 0.800)'
         >>> estimate({"auroc": 0.7, "auroc_low": float("nan"), "auroc_high": float("nan")}, "auroc", between=" ")
-        '0.700 (interval not estimable)'
+        '0.700 (no interval)'
     """
     low, high = ("low", "high") if value == "value" else (f"{value}_low", f"{value}_high")
     if pd.isna(row[value]):
         return NOT_ESTIMABLE
     if pd.isna(row[low]):
-        return f"{number(row[value], digits)}{between}(interval {NOT_ESTIMABLE})"
+        return f"{number(row[value], digits)}{between}(no interval)"
     return f"{number(row[value], digits)}{between}({number(row[low], digits)} to {number(row[high], digits)})"
 
 
@@ -117,6 +117,20 @@ def figure_title(name: str) -> str:
     return _TITLES.get(name, name.replace("_", " "))
 
 
+def column_title(column: Column) -> str:
+    """Give the title of a column with its unit.
+
+    Example:
+        >>> column_title(Column(name="bmi", kind="continuous", unit="kg/m2", title="Body mass index"))
+        'Body mass index (kg/m²)'
+    """
+    return f"{column.title} ({_typeset(column.unit)})" if column.unit else column.title
+
+
+def _typeset(unit: str) -> str:
+    return re.sub(r"(?<=m)2\b", "²", unit)
+
+
 def titled(text: str, schema: TabularSchema) -> str:
     """Put titles with their units in the place of names of columns; other names lose their underscores.
 
@@ -133,7 +147,7 @@ def titled(text: str, schema: TabularSchema) -> str:
     titles = {}
     for column in schema.columns:
         title = column.title[:1].lower() + column.title[1:] if column.title[1:2].islower() else column.title
-        titles[column.name] = f"{title} ({column.unit})" if column.unit else title
+        titles[column.name] = f"{title} ({_typeset(column.unit)})" if column.unit else title
     return re.sub(r"\w+", lambda match: titles.get(match[0], match[0].replace("_", " ")), text)
 
 
