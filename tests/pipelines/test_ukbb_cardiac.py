@@ -93,6 +93,26 @@ def test_several_gpus_train_with_torchrun(downloads, tmp_path):
     assert all("--nproc_per_node=4" in line and "multi_gpu_train.yaml" in line for line in launched)
 
 
+def test_a_report_is_a_sweep_and_two_pages_of_each_classifier(downloads, tmp_path):
+    (tmp_path / "demo").symlink_to(downloads / "demo")
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
+    config(tmp_path, report=True, sweep_options=["--seeds", "[1]"])
+    code, output = run(tmp_path, "local", "--dry-run", "--printshellcmds")
+    assert code == 0, output
+    assert steps(output).count("sweep") == steps(output).count("report") == 1
+    (sweep,) = [line for line in output.splitlines() if "sweep.yaml" in line]
+    assert "--seeds '[1]'" in sweep
+    (pages,) = [line for line in output.splitlines() if "dymo-med report" in line]
+    assert "--output demo/cad/report.html" in pages
+    assert "--export --output demo/cad/export/report.html" in pages
+    assert "sweep" not in steps(run(downloads, "local", "--dry-run")[1])  # not unless asked for
+
+
+def test_the_template_for_a_study_asks_for_a_report():
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in (FOLDER / "config").glob("*.yaml")}
+    assert {name: content["report"] for name, content in files.items()} == {"demo": False, "ukb": True}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"n_shards": 0}, "0 is less than the minimum of 1"), ({"shards": 3}, "'shards' was unexpected")],
