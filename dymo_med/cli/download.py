@@ -202,6 +202,7 @@ def division_of(arguments: argparse.Namespace, download: "UKBBDownload") -> "Cal
     in_file_order = download.file_rows.sort_values(kind="stable").index
 
     def divide(subjects: list[str]) -> "pd.Series":
+        """Divide those of the file's subjects that are left."""
         return published_split(list(in_file_order[in_file_order.isin(subjects)]))
 
     return divide

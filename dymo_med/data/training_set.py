@@ -109,6 +109,7 @@ def _balanced_subset(items: Sequence[dict[str, Any]], n_per_class: int, seed: in
     key = f"balanced subset {seed}".encode()
 
     def rank(item: dict[str, Any]) -> str:
+        """Give a sample its place in a random order that only pseudonym and seed decide."""
         return hashlib.blake2b(str(item["subject_id"]).encode(), key=key, digest_size=16).hexdigest()
 
     kept: set[int] = set()

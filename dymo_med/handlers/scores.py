@@ -106,16 +106,19 @@ class _SubsetScore(Metric):
 
     @reinit__is_reduced
     def reset(self) -> None:
+        """Forget all samples."""
         self._probs: list[torch.Tensor] = []
         self._labels: list[torch.Tensor] = []
 
     @reinit__is_reduced
     def update(self, output: tuple[torch.Tensor, torch.Tensor]) -> None:
+        """Take the probabilities (B, K) and labels (B,) of a batch."""
         probs, label = output
         self._probs.append(probs.detach())
         self._labels.append(label)
 
     def compute(self) -> float:
+        """Give the score over the samples of all processes; nan with a warning where there are none."""
         probs, labels = torch.cat(self._probs), torch.cat(self._labels)
         if idist.all_reduce(len(labels)) == 0:
             warnings.warn("a validation score needs samples, however: 0 have a part of the subset", stacklevel=2)

@@ -52,6 +52,7 @@ def with_schema(
     about = cohort.folder / layout.COHORT_FILE
 
     def read(stored: Any) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Give the image that the cohort holds already."""
         return cohort.read_image(stored.subject), {}
 
     return write_cohort(

@@ -77,6 +77,7 @@ class _Encode(nn.Module):
         self.name = name
 
     def forward(self, x: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
+        """Encode one modality to the tokens that fusion takes, (B, P, E)."""
         encoder = cast(ModalityEncoder, self.network.encoders[self.name])
         return self.network.project(self.name, encoder(encoder.clean(x, missing), missing), missing).values
 
@@ -89,6 +90,7 @@ class _Fuse(nn.Module):
         self.network = network
 
     def forward(self, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fuse token values, then masks, of all modalities to logits (B, K) and features (B, D)."""
         n = len(self.network.modalities)
         pairs = zip(self.network.modalities, parts[:n], parts[n:], strict=True)
         fused = self.network.fuse_static({name: Tokens(values, missing) for name, values, missing in pairs})

@@ -107,6 +107,7 @@ class _InBfloat16(nn.Module):
         self.module = module
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Run the module in bfloat16 and give its output in the type of ``x``."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16):
             output: torch.Tensor = self.module(x, *args, **kwargs)
         return output.to(x.dtype)

@@ -84,10 +84,12 @@ def mean_over_processes(total: torch.Tensor, weight: torch.Tensor) -> torch.Tens
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor) -> torch.Tensor:  # noqa: ARG004 - nothing is kept
+        """Sum over processes."""
         return _summed(tensor)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
+        """Sum the gradients over processes."""
         return _summed(grads[0])
 
 

@@ -35,6 +35,7 @@ def rebuildable(kind: type[Built]) -> type[Built]:
 
     @functools.wraps(build)
     def build_and_remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        """Build as before, and keep the arguments of the outermost class."""
         if type(self) is kind:
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()

@@ -133,6 +133,7 @@ def read_tables(
     places = frozenset(wanted)
 
     def is_wanted(cell: Cell) -> bool:
+        """Say whether a column is one of those to read."""
         return (cell.field, cell.visit) in places
 
     tables = [_of_file(read_file(Path(path), is_wanted), Path(path), pseudonymizer, aside) for path in paths]
