@@ -6,7 +6,7 @@ from dymo_med.evaluation.decision_curve import decision_curve
 from dymo_med.evaluation.discrimination import Estimate, PairedDifference, auroc_interval, paired_auroc_test
 from dymo_med.evaluation.figures import figures_of_merit
 from dymo_med.evaluation.multiplicity import holm
-from dymo_med.evaluation.rewards import reward_evidence, write_reward_evidence
+from dymo_med.evaluation.rewards import first_candidates, reward_evidence, write_reward_evidence
 from dymo_med.evaluation.seeds import summarize_seeds, summary_text
 from dymo_med.evaluation.selection_quality import (
     candidates_of,
@@ -27,6 +27,7 @@ __all__ = [
     "compare_strategies",
     "decision_curve",
     "figures_of_merit",
+    "first_candidates",
     "fusion_outcomes",
     "group_subjects",
     "holm",

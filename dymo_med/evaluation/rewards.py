@@ -12,23 +12,22 @@ from scipy.stats import spearmanr
 
 from dymo_med.utils import atomic_path
 
-__all__ = ["reward_evidence", "write_reward_evidence"]
+__all__ = ["first_candidates", "reward_evidence", "write_reward_evidence"]
 
 KEYS = ["pattern", "strategy", "modality", "recovery"]
 FLOOR = float(np.finfo(np.float32).tiny)
 """Smallest probability of which a logarithm is taken."""
 
 
-def write_reward_evidence(decisions_path: str | Path, folder: str | Path, class_names: Sequence[str]) -> pd.DataFrame:
-    """Read the decisions of an evaluation and write ``rewards.csv``.
+def first_candidates(decisions_path: str | Path, class_names: Sequence[str]) -> pd.DataFrame:
+    """Read from the decisions of an evaluation what was tried first for each sample, and what it did to the loss.
 
     Args:
         decisions_path: JSON lines of :class:`~dymo_med.handlers.DecisionWriter`, with labels.
-        folder: Where the table is written, as a whole or not at all.
         class_names: Names of the classes in order.
 
     Returns:
-        The table of :func:`reward_evidence`; without a row where nothing was recovered.
+        One row a sample and candidate of its first step, as :func:`reward_evidence` takes them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -39,7 +38,25 @@ def write_reward_evidence(decisions_path: str | Path, folder: str | Path, class_
         raise FileNotFoundError(f"no decisions at {decisions_path}: evaluate the bundle first")
     with decisions_path.open(encoding="utf-8") as lines:
         rows = [row for line in lines for row in _first_candidates(json.loads(line), class_names)]
-    evidence = reward_evidence(pd.DataFrame(rows, columns=[*KEYS, "reward", "loss_drop"]))
+    return pd.DataFrame(rows, columns=[*KEYS, "reward", "loss_drop"])
+
+
+def write_reward_evidence(decisions_path: str | Path, folder: str | Path, class_names: Sequence[str]) -> pd.DataFrame:
+    """Read the decisions of an evaluation and write ``rewards.csv``.
+
+    Args:
+        decisions_path: As for :func:`first_candidates`.
+        folder: Where the table is written, as a whole or not at all.
+        class_names: Names of the classes in order.
+
+    Returns:
+        The table of :func:`reward_evidence`; without a row where nothing was recovered.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        KeyError: a record has no label.
+    """
+    evidence = reward_evidence(first_candidates(decisions_path, class_names))
     with atomic_path(Path(folder) / "rewards.csv") as temporary:
         evidence.to_csv(temporary, index=False)
     return evidence

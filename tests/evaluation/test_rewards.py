@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from dymo_med.evaluation import reward_evidence, write_reward_evidence
+from dymo_med.evaluation import first_candidates, reward_evidence, write_reward_evidence
 
 CLASSES = ["no", "yes"]
 COLUMNS = ["pattern", "strategy", "modality", "recovery", "reward", "loss_drop"]
@@ -37,6 +37,9 @@ def test_first_candidates_are_held_against_the_loss(tmp_path):
     ]
     found = write_reward_evidence(write(tmp_path / "decisions.jsonl", records), tmp_path, CLASSES)
     pd.testing.assert_frame_equal(found, pd.read_csv(tmp_path / "rewards.csv"))
+    tried = first_candidates(tmp_path / "decisions.jsonl", CLASSES)
+    assert list(tried.columns) == COLUMNS
+    assert tried["reward"].tolist() == [0.2, -0.1, 0.1, 0.0]
     assert found[["modality", "n"]].values.tolist() == [["m0", 3], ["m1", 1]]
     first = found.iloc[0]
     drops = [math.log(0.8 / 0.5), math.log(0.25 / 0.5), math.log(0.9 / 0.5)]
