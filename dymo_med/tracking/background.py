@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dymo_med.tracking.journal import read_entries
+from dymo_med.tracking.journal import count_entries, read_entries
 from dymo_med.tracking.sending import SENDER_LOCK_FILE, Sender, close_if_abandoned
 from dymo_med.tracking.store import without_credentials
 from dymo_med.tracking.system import SystemMonitor
@@ -77,7 +77,7 @@ def follow(folder: str | Path, uri: str, parent: int, *, system_metrics: bool = 
             if os.getppid() != parent:
                 close_if_abandoned(folder)
                 orphaned_since = orphaned_since or time.monotonic()
-            has_ended = read_entries(folder)[-1]["kind"] == "end"
+            has_ended = read_entries(folder, start=count_entries(folder) - 1)[-1]["kind"] == "end"
             if monitor is not None:
                 monitor.sample()
             if time.monotonic() >= next_try and sender.n_unsent:

@@ -20,6 +20,7 @@ __all__ = [
     "JournalWriter",
     "append_entry",
     "as_json_numbers",
+    "count_entries",
     "is_running",
     "journals_in",
     "read_entries",
@@ -115,12 +116,19 @@ def append_entry(path: Path, kind: str, **content: Any) -> None:
         file.write(_line(kind, **content).encode("utf-8"))
 
 
-def read_entries(folder: str | Path, name: str = JOURNAL_FILE) -> list[dict[str, Any]]:
+def count_entries(folder: str | Path, name: str = JOURNAL_FILE) -> int:
+    """Give the number of entries of a run without reading what they hold; see :func:`read_entries`."""
+    path = Path(folder) / name
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
+
+
+def read_entries(folder: str | Path, name: str = JOURNAL_FILE, start: int = 0) -> list[dict[str, Any]]:
     """Give the entries of a run, oldest first; a line that is not complete yet is no entry.
 
     Args:
         folder: Folder of the journal.
         name: File of entries; there is none where it is absent.
+        start: Number of entries to pass over unread.
 
     Raises:
         ValueError: a complete line is not JSON; the text names it.
@@ -130,7 +138,7 @@ def read_entries(folder: str | Path, name: str = JOURNAL_FILE) -> list[dict[str,
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
     entries = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines[start:], start=start + 1):
         try:
             entries.append(json.loads(line))
         except ValueError as err:

@@ -16,6 +16,7 @@ from dymo_med.tracking.journal import (
     JOURNAL_FILE,
     SYSTEM_FILE,
     JournalWriter,
+    count_entries,
     is_running,
     read_entries,
 )
@@ -74,12 +75,12 @@ class Sender:
             "end": self._send_end,
         }
         self._state = self._read_state()
+        self._has_scores = False
 
     @property
     def n_unsent(self) -> int:
         """Number of entries that the store has not confirmed."""
-        waiting = len(read_entries(self.folder)) - self._state[JOURNAL_FILE]
-        return int(waiting + len(read_entries(self.folder, SYSTEM_FILE)) - self._state[SYSTEM_FILE])
+        return sum(count_entries(self.folder, name) - int(self._state[name]) for name in (JOURNAL_FILE, SYSTEM_FILE))
 
     @property
     def run_id(self) -> str | None:
@@ -97,23 +98,27 @@ class Sender:
             client = connect(self.uri) if self.parent is None else self.parent._client
             self._forget_deleted_run(client)
             self._client = client
-        entries = read_entries(self.folder)
-        while self._state[JOURNAL_FILE] < len(entries):
-            entry = entries[self._state[JOURNAL_FILE]]
+        first = self._state[JOURNAL_FILE] if self._has_scores else 0
+        entries = read_entries(self.folder, start=first)
+        n_entries = first + len(entries)
+        while (at := self._state[JOURNAL_FILE]) < n_entries:
+            entry = entries[at - first]
             if entry["kind"] == "metrics":
-                self._send_metrics(JOURNAL_FILE, limit=len(entries))
+                self._send_metrics(JOURNAL_FILE, limit=n_entries)
             else:
                 self._guarded(entry["kind"], partial(self._senders[entry["kind"]], entry))
                 self._confirm(JOURNAL_FILE, 1)
-        if any(entry["kind"] in ("metrics", "end") for entry in entries):  # pages list, and plot first, what came first
-            self._send_metrics(SYSTEM_FILE, limit=len(read_entries(self.folder, SYSTEM_FILE)))
+        self._has_scores |= any(entry["kind"] in ("metrics", "end") for entry in entries)
+        if self._has_scores:  # pages list, and plot first, what came first
+            self._send_metrics(SYSTEM_FILE, limit=count_entries(self.folder, SYSTEM_FILE))
 
     def _send_metrics(self, name: str, limit: int) -> None:
         """Send the metrics that follow each other from here on."""
         from mlflow.entities import Metric
 
-        entries = read_entries(self.folder, name)[:limit]
-        while (at := self._state[name]) < len(entries) and entries[at]["kind"] == "metrics":
+        first = self._state[name]
+        entries = read_entries(self.folder, name, start=first)[: limit - first]
+        while (at := self._state[name] - first) < len(entries) and entries[at]["kind"] == "metrics":
             batch: list[Any] = []
             n_entries = 0
             for entry in entries[at:]:

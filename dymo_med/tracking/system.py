@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dymo_med.tracking.journal import SYSTEM_FILE, append_entry, as_json_numbers, read_entries
+from dymo_med.tracking.journal import SYSTEM_FILE, append_entry, as_json_numbers, count_entries
 
 __all__ = ["SystemMonitor"]
 
@@ -25,7 +25,7 @@ class SystemMonitor:
         self.path = Path(folder) / SYSTEM_FILE
         self.interval_s = interval_s
         self._monitors = _monitors()
-        self._step = len(read_entries(folder, SYSTEM_FILE))
+        self._step = count_entries(folder, SYSTEM_FILE)
         self._next = time.monotonic()
 
     def sample(self) -> None:
