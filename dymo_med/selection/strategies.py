@@ -1,10 +1,12 @@
 """The strategies that decide which recovered modalities are fused (METHOD section 5)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from dymo_med.missingness.subsets import subset_codes
+from dymo_med.selection.fusions import FusedStates
 from dymo_med.selection.reward import confidence, ics_weight_of, intra_class_similarity, reward
 from dymo_med.selection.statistics import ClassStatistics
 from dymo_med.selection.tokens import Fuse, Fused, TokenBank
@@ -16,7 +18,7 @@ __all__ = ["select"]
 
 @torch.no_grad()
 def select(
-    fuse: Fuse,
+    fuse: Fuse | FusedStates,
     bank: TokenBank,
     statistics: ClassStatistics,
     *,
@@ -31,7 +33,8 @@ def select(
     whose decision is final take no further part. Labels are not needed.
 
     Args:
-        fuse: Fuses tokens of any combination of modalities.
+        fuse: Fuses tokens of any combination of modalities; where several selections are made on one bank, what they
+            share of its states.
         bank: Observed tokens and proposals.
         statistics: Fitted class statistics of the network that ``fuse`` belongs to.
         strategy: Which proposals to fuse.
@@ -51,15 +54,18 @@ def select(
     limit = _limits(threshold, bank)
     everyone = torch.arange(bank.batch_size, device=bank.complete.device)
     state = bank.complete.new_zeros(bank.complete.shape, dtype=torch.int64)
+    fused_states = fuse if isinstance(fuse, FusedStates) else _fused_states(fuse, bank)
     if strategy in (Strategy.DISCARD, Strategy.FUSE_ALL):
         if strategy is Strategy.FUSE_ALL:
             state = _fuse_first_available(bank)
-        fused = fuse(bank.tokens(everyone, state))
+        fused = fused_states(everyone, state)
         return Selection(fused.logits, fused.embedding, _trace(bank, state, ()))
 
     statistics.check_fitted()
-    fused = fuse(bank.tokens(everyone, state))
-    search = _Search(fuse, bank, statistics, ics_weight, temperature, limit, state, bank.complete, bank.open, fused)
+    fused = fused_states(everyone, state)
+    search = _Search(
+        fused_states, bank, statistics, ics_weight, temperature, limit, state, bank.complete, bank.open, fused
+    )
     steps: list[SelectionStep] = []
     rounds = len(bank.modalities) if strategy is Strategy.GREEDY else 1
     for _ in range(rounds):
@@ -77,7 +83,7 @@ def select(
 class _Search:
     """State of all samples between two steps; the state chosen in one step is the one before the next."""
 
-    fuse: Fuse
+    fuse: Callable[[torch.Tensor, torch.Tensor], Fused]  # rows (R,), state (R, M)
     bank: TokenBank
     statistics: ClassStatistics
     form: ICSWeight
@@ -97,7 +103,7 @@ class _Search:
         state, members = self.state[rows], self.members[rows]
         state[place, modality[columns]] = variant[columns]
         members[place, modality[columns]] = True
-        after = self.fuse(self.bank.tokens(rows, state))
+        after = self.fuse(rows, state)
 
         q_before, p_before = self._measure(self.fused, self.members)
         q_after, p_after = self._measure(after, members)
@@ -133,7 +139,7 @@ class _Search:
         still_open = self.open & ~(gain < self.limit) & ~members[:, modality] & accepted.any(1, keepdim=True)
         if fuse_again:
             everyone = torch.arange(len(state), device=state.device)
-            fused = self.fuse(self.bank.tokens(everyone, state))
+            fused = self.fuse(everyone, state)
         else:
             fused = Fused(
                 _taken(self.fused.logits, outcome.logits, accepted),
@@ -146,6 +152,10 @@ class _Search:
         predicted = fused.logits.argmax(-1)
         p = intra_class_similarity(fused.embedding, predicted, subset_codes(members), self.statistics)
         return q, p
+
+
+def _fused_states(fuse: Fuse, bank: TokenBank) -> Callable[[torch.Tensor, torch.Tensor], Fused]:
+    return lambda rows, state: fuse(bank.tokens(rows, state))
 
 
 def _pairs_to_evaluate(is_open: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,7 @@ from dymo_med.evaluation.sweep.records import SCHEMA, columns_of
 from dymo_med.inferers import Policy, build_bank, encode_shared
 from dymo_med.networks.nets import MultimodalTransformer
 from dymo_med.recovery.base import Recovery
-from dymo_med.selection import select
+from dymo_med.selection import FusedStates, select
 from dymo_med.utils import (
     ICSWeight,
     Strategy,
@@ -64,8 +64,9 @@ def sweep(
     """Predict the same subjects under every mechanism, rate, seed, set of recoveries and policy.
 
     Modalities that never go in part, such as images, are encoded once a subject; a table once for every different set
-    of gaps, and once more for every recovery of it. Each block of subjects, one batch of the loader, becomes one file;
-    a sweep that was interrupted goes on after the last complete one. The network is set to evaluation mode.
+    of gaps, and once more for every recovery of it; every state of the tokens is fused once, for all policies and sets
+    of recoveries. Each block of subjects, one batch of the loader, becomes one file; a sweep that was interrupted goes
+    on after the last complete one. The network is set to evaluation mode.
 
     Args:
         network: Network with fitted class statistics, on its device.
@@ -219,11 +220,12 @@ class _Plan:
         )
 
     def _decide(self, bank: Any) -> Iterator[tuple[tuple[str, str], dict[str, np.ndarray[Any, Any]]]]:
+        fused = FusedStates(self.network.fuse, bank)
         for group, members in self.recoveries.items():
             chosen = bank.only([recovery.name for recovery in members])
             for name, policy in self.policies.items():
                 selection = select(
-                    self.network.fuse,
+                    fused,
                     chosen,
                     self.network.statistics,
                     strategy=Strategy(policy.strategy),
