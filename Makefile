@@ -5,7 +5,7 @@ WORKERS ?= 2
 export MLFLOW_DISABLE_TELEMETRY = true
 export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK = true
 
-.PHONY: demo polymnist test fmt lint types layers dependencies privacy fuzz doctest wheel quality clean benchmark-selection benchmark-switches benchmark-throughput benchmark-training benchmark-participant_table benchmark-cine_reading
+.PHONY: demo polymnist test fmt lint types layers dependencies privacy fuzz doctest wheel quality clean benchmark-selection benchmark-switches benchmark-throughput benchmark-training benchmark-participant_table benchmark-cine_reading benchmark-sweep benchmark-policy-choice
 
 .venv/installed: pyproject.toml constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv
@@ -46,8 +46,12 @@ polymnist: .venv/installed
 	$(BIN)/snakemake --snakefile pipelines/polymnist/Snakefile --configfile pipelines/polymnist/$(POLYMNIST_FORM).yaml --config mnist=$(MNIST) --cores $(WORKERS) --quiet rules
 
 # Figures of docs/performance.md; no part of the tests.
-benchmark-selection benchmark-switches benchmark-throughput benchmark-training benchmark-participant_table benchmark-cine_reading: benchmark-%: .venv/installed
+benchmark-selection benchmark-switches benchmark-throughput benchmark-training benchmark-participant_table benchmark-cine_reading benchmark-sweep: benchmark-%: .venv/installed
 	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -W ignore -m benchmarks.$*
+
+# Trains three times on a simulated cohort: an hour on two cores.
+benchmark-policy-choice: .venv/installed
+	OMP_NUM_THREADS=$(WORKERS) $(BIN)/python -W ignore -m benchmarks.policy_choice
 
 # Nothing that must not be shared, in the files and in the history.
 privacy: .venv/installed

@@ -119,7 +119,7 @@ def cardiac_case(name: str, cell_rate: float, batch_size: int = 32, sizes: Sizes
     """Image and table of UK Biobank's size; TIP recovers what is missing of the table (all of it for a rate of 1)."""
     torch.manual_seed(seed)
     network = cardiac_network(sizes).eval()
-    tip = TIP(*_cardiac_encoders(sizes).values(), **sizes.tip).eval()
+    tip = cardiac_tip(sizes).eval()
     complete = cardiac_batch(sizes, batch_size)
     n_columns = len(sizes.cardinalities) + sizes.n_numbers
     missing = {
@@ -134,6 +134,11 @@ def cardiac_case(name: str, cell_rate: float, batch_size: int = 32, sizes: Sizes
 def cardiac_network(sizes: Sizes = PUBLISHED) -> MultimodalTransformer:
     """Make the classifier of image and table."""
     return MultimodalTransformer(_cardiac_encoders(sizes), n_classes=2, **sizes.fusion)
+
+
+def cardiac_tip(sizes: Sizes = PUBLISHED) -> TIP:
+    """Make the recovery of the table, with encoders of its own."""
+    return TIP(*_cardiac_encoders(sizes).values(), **sizes.tip)
 
 
 def pictures_case(
@@ -174,9 +179,9 @@ def positive_share(selection: Selection) -> float:
 
 
 @contextmanager
-def counted_rows(network: MultimodalTransformer):
-    """Count the samples that pass through each encoder of a network while the block runs."""
-    rows = dict.fromkeys(network.modalities, 0)
+def counted_rows(encoders: Mapping[str, torch.nn.Module]):
+    """Count the samples that pass through each of some encoders while the block runs."""
+    rows = dict.fromkeys(encoders, 0)
 
     def counter(name: str) -> Callable[..., None]:
         def count(_module, inputs):
@@ -184,7 +189,7 @@ def counted_rows(network: MultimodalTransformer):
 
         return count
 
-    hooks = [network.encoders[name].register_forward_pre_hook(counter(name)) for name in rows]
+    hooks = [encoders[name].register_forward_pre_hook(counter(name)) for name in rows]
     try:
         yield rows
     finally:

@@ -50,7 +50,7 @@ def measure(case: Case, repetitions: int) -> dict[str, Any]:
     seconds = interleaved(functions, repetitions)
     times = {name: summary(values) for name, values in seconds.items()}
     middle = {name: times[name]["median_ms"] for name in times}
-    with counted_rows(case.network) as rows:
+    with counted_rows(case.network.encoders) as rows:
         selection = case.select()
     reference = middle["plain"] + (middle["recovery"] if has_cost else 0.0)
     same = (naive() == (selection.trace.variants > 0)).all(1).float().mean()

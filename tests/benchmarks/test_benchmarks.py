@@ -26,7 +26,7 @@ def test_about_half_of_the_rewards_are_positive(case):
 
 
 def test_encoders_see_every_present_input_and_every_recovered_one_once(case):
-    with cases.counted_rows(case.network) as rows:
+    with cases.counted_rows(case.network.encoders) as rows:
         case.select()
     for name, missing in case.missing.items():
         n_observed, n_recovered = int((~missing.all(1)).sum()), int(missing.any(1).sum())

@@ -29,14 +29,14 @@ def test_variants_do_the_same_step(name):
 )
 def test_variants_encode_as_often_as_they_say(name, factor):
     step = training.make_step(name, 4, 2, "cpu", cases.TINY)
-    with cases.counted_rows(step.network) as rows:
+    with cases.counted_rows(step.network.encoders) as rows:
         step.fused(step.network, step.inputs, enumerate_subsets(2))  # image, table, both
     assert list(rows.values()) == [4 * times for times in factor]
 
 
 def test_batches_are_accumulated():
     step = training.make_step("accumulated, 2 batches", 4, 2, "cpu", cases.TINY)
-    with cases.counted_rows(step.network) as rows:
+    with cases.counted_rows(step.network.encoders) as rows:
         step()
     assert set(rows.values()) == {4}
     steps = {int(state["step"]) for state in step.optimizer.state.values()}
