@@ -16,7 +16,7 @@ def as_classes(label: ArrayLike) -> NDArray[np.bool_]:
         label: (N,) 0 or 1.
 
     Raises:
-        ValueError: the shape is not (N,), or a label is something else; the text lists it.
+        ValueError: the shape is not (N,), or a label is empty or something else; the text lists it.
 
     Example:
         >>> as_classes([0, 1]).tolist()
@@ -25,6 +25,11 @@ def as_classes(label: ArrayLike) -> NDArray[np.bool_]:
     labels = np.asarray(label)
     if labels.ndim != 1:
         raise ValueError(f"label must have shape (N,), however: label.shape={labels.shape}")
+    n_empty = int(np.asarray(pd.isna(labels)).sum())
+    if n_empty:
+        raise ValueError(
+            f"labels must be 0 or 1, however: {n_empty} of {labels.size} are empty: leave out these subjects"
+        )
     strange = [str(value) for value in np.unique(labels) if value not in (0, 1)]
     if strange:
         raise ValueError(f"labels must be 0 or 1, however: label also holds {', '.join(strange[:5])}")

@@ -166,6 +166,8 @@ def test_one_class_warns(label, counts):
         ([0, 1, 1], [0.1, np.nan, np.nan], 0.95, "score must not be nan, however: 2 of 3 are"),
         ([0, 1], [0.1], 0.95, r"score must have one value a label, however: \(1,\) for \(2,\) labels"),
         ([0, 2], [0.1, 0.2], 0.95, "labels must be 0 or 1, however: label also holds 2"),
+        ([0, None, 1], [0.1, 0.2, 0.3], 0.95, "labels must be 0 or 1, however: 1 of 3 are empty: leave out"),
+        ([0, np.nan, 1], [0.1, 0.2, 0.3], 0.95, "labels must be 0 or 1, however: 1 of 3 are empty: leave out"),
         ([[0, 1]], [[0.1, 0.2]], 0.95, r"label must have shape \(N,\).*\(1, 2\)"),
         ([0, 1], [0.1, 0.2], 95, "level must be between 0 and 1.*95"),
     ],

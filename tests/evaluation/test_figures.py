@@ -1,10 +1,18 @@
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 
 from dymo_med.evaluation.bootstrap import bootstrap_interval
-from dymo_med.evaluation.calibration import brier_score
+from dymo_med.evaluation.calibration import (
+    brier_score,
+    calibration_intercept,
+    calibration_slope,
+    integrated_calibration_index,
+)
+from dymo_med.evaluation.classification import average_precision, balanced_accuracy, sensitivity_at_specificity
+from dymo_med.evaluation.decision_curve import net_benefit
 from dymo_med.evaluation.discrimination import auroc_interval
 from dymo_med.evaluation.figures import figures_of_merit
 from tests.evaluation.cases import LABEL, RISK, draw
@@ -33,8 +41,21 @@ def test_every_figure_has_its_interval():
     rows = table.set_index("figure")
     area = auroc_interval(LABEL, RISK)
     assert rows.loc["auroc", ["value", "low", "high"]].tolist() == [area.value, area.low, area.high]
-    expected = bootstrap_interval(brier_score, LABEL, RISK, n_resamples=200, seed=3)
-    assert tuple(rows.loc["brier", ["low", "high"]]) == expected
+    statistics = {
+        "auprc": average_precision,
+        "balanced_accuracy": balanced_accuracy,
+        "sensitivity_at_specificity_0.9": sensitivity_at_specificity,
+        "brier": brier_score,
+        "calibration_intercept": calibration_intercept,
+        "calibration_slope": calibration_slope,
+        "ici": integrated_calibration_index,
+        "net_benefit_at_0.1": partial(net_benefit, threshold=0.1),
+    }
+    assert list(statistics) == NAMES[1:]
+    for name, statistic in statistics.items():
+        expected = bootstrap_interval(statistic, LABEL, RISK, n_resamples=200, seed=3)
+        assert tuple(rows.loc[name, ["low", "high"]]) == expected
+        assert rows.loc[name, "value"] == float(statistic(LABEL, RISK))
 
 
 @pytest.mark.parametrize(
