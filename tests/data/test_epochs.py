@@ -1,12 +1,18 @@
 """Draws of a data set that depend on seed, epoch and sample alone."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from monai.data import DataLoader, DistributedSampler
 from monai.transforms import Compose, OneOf, RandAffined, RandFlipd, RandScaleIntensityd
 
 from dymo_med.data.epochs import SeededDataset
-from dymo_med.transforms import RandTableCorruptiond
+from dymo_med.data.frames import write_frames
+from dymo_med.handlers import EpochSeed
+from dymo_med.transforms import LoadOrMissingd, RandSimilarityd, RandTableCorruptiond
 
 
 def data_set(seed=3, n=8):
@@ -79,3 +85,49 @@ def test_order_and_draws_of_an_epoch_are_those_of_any_number_of_processes(n_work
         for key in ("image", "table"):
             assert torch.equal(batch[key][0::2], parts[0][step][key])
             assert torch.equal(batch[key][1::2], parts[1][step][key])
+
+
+def test_worker_processes_draw_every_epoch_as_one_process_does():
+    """They are copies of the data set, so the epoch must be named before they are made, each time."""
+
+    def epochs(n_workers):
+        data, found = data_set(), []
+        engine = Engine(lambda _, batch: found.append(batch["image"].clone()))
+        EpochSeed(1, [data]).attach(engine)
+        engine.run(DataLoader(data, batch_size=4, num_workers=n_workers), max_epochs=2)
+        return torch.stack(found)
+
+    alone, shared = epochs(0), epochs(2)
+    assert torch.equal(alone, shared)
+    assert not torch.equal(alone[:2], alone[2:])
+
+
+def own_memory_mib():
+    """Memory of this process that no file on disk stands behind, so that it cannot be dropped."""
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
+    (line,) = [line for line in lines if line.startswith("Anonymous:")]
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="needs Linux")
+def test_memory_does_not_grow_with_the_images(tmp_path):
+    """1,200 images of 38 MiB as float32; a cache of any kind would hold most of them after an epoch."""
+    sources = {}
+    for number in range(1200):
+        sources[f"S{number}"] = tmp_path / f"{number}.txt"
+        sources[f"S{number}"].write_text(str(number))
+
+    def read(source):
+        return np.full((3, 52, 52), int(source.read_text()) / 1200, np.float32), {}
+
+    store = write_frames(tmp_path / "frames", sources, read=read, shape=(3, 52, 52), settings={})
+    load = LoadOrMissingd("image", reader=store.read, shape=store.shape)
+    move = RandSimilarityd("image", rotate_range=0.5)
+    data = SeededDataset([{"image": subject} for subject in sources], [load, move], seed=1)
+    memory, total = [], 0.0
+    for step, batch in enumerate(DataLoader(data, batch_size=16)):
+        total += float(batch["image"].mean())
+        if step in (18, 74):
+            memory.append(own_memory_mib())
+    assert total > 0
+    assert memory[1] - memory[0] < 6
