@@ -5,7 +5,8 @@ bundles are trained with that seed at the sizes of ``small.yaml``, with three re
 stage is skipped where its files exist. Thresholds beside 0 are not swept: with one modality to recover, a greedy
 selection is its first step, whose rewards and probabilities are in the predictions. Writes ``patterns.csv`` (every
 pattern and seed), ``pooled.csv`` (means over seeds), ``recoveries.csv`` (each recovery alone and all in competition)
-and ``policy_choice.json``.
+and ``policy_choice.json``. ``rules.csv`` compares ways to choose: all held-out subjects are divided into validation and
+test subjects again and again, which costs no training.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import train_test_split
 
 from benchmarks.timing import machine
 from dymo_med.data.synthetic import PhantomImageSize, write_phantom_download
@@ -32,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 BUNDLES = ROOT / "bundles"
 TIP, CAD = "ukbb_cardiac_tip_pretraining", "ukbb_cardiac_cad_classification"
 IMAGE = PhantomImageSize(n_slices=4, n_frames=12, rows=48, columns=48)
-RATES = [0.0, 0.3, 0.7, 1.0]
+RATES = [0.0, 0.5, 1.0]
 FRACTIONS = ["0.45", "0.2", "0.35"]
 GREEDY = {ICSWeight.NONE: "greedy", ICSWeight.RATIO: "greedy_ratio", ICSWeight.LOG_RATIO: "greedy_log_ratio"}
 FIXED = ["discard", "fuse_all", "simultaneous", *GREEDY.values()]
@@ -40,6 +42,14 @@ PATTERN = ["mechanism", "rate"]
 KEYS = ["subject_id", *PATTERN, "seed"]
 WHOLE_AT_ONE = ["random value", "random column", "most important columns", "least important columns"]
 """Mechanisms that hide the whole table at rate 1, as "whole table" does: that pattern counts once."""
+RULES = {
+    "one standard error, by situation": (1.0, True),
+    "two errors, by situation": (2.0, True),
+    "discard or fuse_all, by situation": (math.inf, True),
+    "one standard error, for all": (1.0, False),
+    "discard or fuse_all, for all": (math.inf, False),
+}
+"""Ways to choose: standard errors that a threshold must gain, and whether every situation has its own."""
 GOAL = 0.005
 """How far below the better of discard and fuse_all the choice may fall (AUROC)."""
 
@@ -148,6 +158,13 @@ def decided_by(policy: Policy, grid: pd.DataFrame, policies: Mapping[str, Policy
     return grid[grid["strategy"] == situations.map(wanted)].assign(strategy="auto")
 
 
+def chosen_by(rule: str, validation: pd.DataFrame, policies: Mapping[str, Policy]) -> Policy:
+    """Choose on the grid of validation subjects."""
+    errors, is_by_situation = RULES[rule]
+    grid = validation if is_by_situation else validation.assign(situation="any")
+    return choose_policy(grid, policies, standard_errors=errors).policy
+
+
 def with_auto(validation: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, Policy]:
     """Choose on validation predictions of one set of recoveries; give the test predictions with the choice."""
     policies = policy_grid()
@@ -198,6 +215,56 @@ def pooled_of(patterns: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def rules_of(predictions: pd.DataFrame, n_validation: int, n_draws: int) -> pd.DataFrame:
+    """Measure rules over draws of the validation subjects, with everything else fixed.
+
+    Args:
+        predictions: A sweep of one set of recoveries over all held-out subjects.
+        n_validation: How many of them choose; the others test.
+        n_draws: Number of draws, stratified by label.
+
+    Returns:
+        One row a draw, rule and pattern: AUROC of ``auto``, ``discard`` and ``fuse_all`` on the test subjects.
+    """
+    policies = policy_grid()
+    grid = grid_of(predictions)
+    label = grid.drop_duplicates("subject_id").set_index("subject_id")["label"]
+    rows = []
+    for draw in range(n_draws):
+        _, chosen = train_test_split(label.index, test_size=n_validation, stratify=label, random_state=draw)
+        is_validation = grid["subject_id"].isin(chosen)
+        validation, test = grid[is_validation], grid[~is_validation]
+        fixed = test[test["strategy"].isin(["discard", "fuse_all"])]
+        for rule in RULES:
+            made = pd.concat([fixed, decided_by(chosen_by(rule, validation, policies), test, policies)])
+            for key, own in hidden_of(made).groupby(PATTERN, sort=False, observed=True):
+                areas = areas_of(own, ["discard", "fuse_all", "auto"])
+                rows.append({"draw": draw, "rule": rule} | dict(zip(PATTERN, key, strict=True)) | areas)
+    return pd.DataFrame(rows)
+
+
+def rules_summary(draws: pd.DataFrame) -> pd.DataFrame:
+    """Say how far each rule stays below the better of discard and fuse_all, which is the better one on average."""
+    strategies = ["discard", "fuse_all", "auto"]
+    mean = draws.groupby(["rule", *PATTERN], sort=False, observed=True)[strategies].mean()
+    fixed = draws[["discard", "fuse_all"]]
+    better = draws.join(mean[["discard", "fuse_all"]].idxmax(axis=1).rename("mean_better"), on=["rule", *PATTERN])
+    reference = fixed["discard"].where(better["mean_better"] == "discard", fixed["fuse_all"])
+    below = draws.assign(difference=draws["auto"] - reference)
+    groups = below.groupby("rule", sort=False)["difference"]
+    by_pattern = below.groupby(["rule", *PATTERN], sort=False, observed=True)["difference"].mean().groupby("rule")
+    table = pd.DataFrame(
+        {
+            "mean_difference": groups.mean(),
+            "lowest_mean_of_a_pattern": by_pattern.min(),
+            "patterns_within_goal": by_pattern.apply(lambda values: float((values >= -GOAL).mean())),
+            "draws_within_goal": groups.apply(lambda values: float((values >= -GOAL).mean())),
+            "lowest_twentieth_of_draws": groups.quantile(0.05),
+        }
+    )
+    return table.loc[list(dict.fromkeys(draws["rule"]))].rename_axis("rule").reset_index()
+
+
 def recoveries_of(parts: Mapping[int, Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
     """Compare recoveries by mechanism over rates: AUROC (mean over rates and seeds), and regret against one reference.
 
@@ -242,9 +309,9 @@ def summary_of(patterns: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def study(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
+def study(folder: Path, seeds: Sequence[int], n_draws: int) -> dict[str, Any]:
     """Evaluate the seeds whose bundles are trained, and write the tables."""
-    patterns, policies = [], {}
+    patterns, draws, policies = [], [], {}
     parts: dict[int, dict[str, pd.DataFrame]] = {}
     for seed in seeds:
         validation, test = (pd.read_parquet(sweep_of(folder, seed, split)) for split in ("validation", "test"))
@@ -253,10 +320,13 @@ def study(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
             own, policy = with_auto(*(table[table["recovery"] == name] for table in (validation, test)))
             parts[seed][name] = own
             policies[f"{seed} {name}"] = policy.to_record()
-        first = next(iter(parts[seed].values()))
+        name, first = next(iter(parts[seed].items()))
         patterns.append(patterns_of(first).assign(study_seed=seed))
+        held_out = pd.concat([table[table["recovery"] == name] for table in (validation, test)])
+        draws.append(rules_of(held_out, validation["subject_id"].nunique(), n_draws).assign(study_seed=seed))
     everything = pd.concat(patterns, ignore_index=True)
     tables = {"patterns": everything, "pooled": pooled_of(everything), "recoveries": recoveries_of(parts)}
+    tables["rules"] = pd.concat([rules_summary(own).assign(study_seed=own["study_seed"].iloc[0]) for own in draws])
     for name, table in tables.items():
         with atomic_path(folder / f"{name}.csv") as path:
             table.to_csv(path, index=False)
@@ -277,12 +347,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--subjects", type=int, default=2000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=12, help="of the classifier (%(default)s)")
+    parser.add_argument("--draws", type=int, default=20, help="of validation subjects, to compare rules (%(default)s)")
     parser.add_argument("--evaluate-only", action="store_true", help="take the trained bundles that are there")
     options = parser.parse_args(arguments)
     folder = options.folder.resolve()
     if not options.evaluate_only:
         prepare(folder, options.subjects, options.seeds, options.epochs)
-    print(json.dumps(study(folder, options.seeds), indent=2))
+    print(json.dumps(study(folder, options.seeds, options.draws), indent=2))
 
 
 if __name__ == "__main__":

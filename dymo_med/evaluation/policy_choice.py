@@ -85,28 +85,33 @@ class _Measured:
     spread: pd.DataFrame  # policy by policy, standard error of the difference of their areas
 
 
-def choose_policy(predictions: pd.DataFrame, policies: Mapping[str, Policy]) -> PolicyChoice:
+def choose_policy(
+    predictions: pd.DataFrame, policies: Mapping[str, Policy], *, standard_errors: float = STANDARD_ERRORS
+) -> PolicyChoice:
     """Choose weight and thresholds on validation subjects, for every situation of what was observed.
 
     For each situation a finite threshold is taken only where its AUROC, averaged over the missing patterns in which the
-    situation occurs, exceeds that of the better of fusing nothing and fusing everything by a standard error; so on
-    these subjects the choice is never worse than either. Of the weights, the one with the highest mean over situations
-    (each by its number of rows) is taken, the simpler one on a tie. Where several recoveries compete, discard and
-    fuse_all itself (which takes the first recovery) replace the choice if they are better on the whole.
+    situation occurs, exceeds that of the better of fusing nothing and fusing everything by so many standard errors; so
+    on these subjects the choice is never worse than either. Of the weights, the one with the highest mean over
+    situations (each by its number of rows) is taken, the simpler one on a tie. Where several recoveries compete,
+    discard and fuse_all itself (which takes the first recovery) replace the choice if they are better on the whole.
 
     Args:
         predictions: A sweep over validation subjects, never test subjects, with one set of recoveries and the policies
             of :func:`policy_grid` as strategies.
         policies: The policies by name.
+        standard_errors: How many standard errors a finite threshold must gain; infinite allows none.
 
     Returns:
         The policy with its evidence.
 
     Raises:
         KeyError: a column is missing.
-        ValueError: a policy is absent, there are several sets of recoveries, or no situation has enough subjects of
-            both classes.
+        ValueError: ``standard_errors`` is negative or nan, a policy is absent, there are several sets of recoveries, or
+            no situation has enough subjects of both classes.
     """
+    if not standard_errors >= 0:
+        raise ValueError(f"standard_errors must be 0 or more, however: standard_errors={standard_errors!r}")
     made = predictions[predictions["probability"].notna()] if "probability" in predictions else predictions
     check_predictions(made, ["subject_id", *CELL, "strategy"], ["situation", "recovery"])
     _check_grid(made, policies)
@@ -117,7 +122,9 @@ def choose_policy(predictions: pd.DataFrame, policies: Mapping[str, Policy]) -> 
             f"a policy needs {MIN_PER_CLASS} validation subjects of each class in a situation, however: none of "
             f"{len(measured)} situations has them: use a larger validation set"
         )
-    evidence = pd.concat([_choose_threshold(each, policies, form) for form in ICSWeight for each in known])
+    evidence = pd.concat(
+        [_choose_threshold(each, policies, form, standard_errors) for form in ICSWeight for each in known]
+    )
     chosen = evidence[evidence["is_chosen"]]
     reached = {form: _on_the_whole(chosen[chosen["ics_weight"] == form]) for form in ICSWeight}
     best = max(ICSWeight, key=lambda form: reached[form])  # the first, simplest one on a tie
@@ -156,13 +163,16 @@ def _measure(situation: str, rows: pd.DataFrame) -> _Measured | None:
     return _Measured(situation, len(areas), n_rows, mean_area, spread)
 
 
-def _choose_threshold(measured: _Measured, policies: Mapping[str, Policy], form: ICSWeight) -> pd.DataFrame:
+def _choose_threshold(
+    measured: _Measured, policies: Mapping[str, Policy], form: ICSWeight, standard_errors: float
+) -> pd.DataFrame:
     names = _greedy(policies, form)
     nothing, everything = names[math.inf], names[-math.inf]
     fixed = everything if measured.area[everything] > measured.area[nothing] else nothing
     gain = {limit: float(measured.area[name] - measured.area[fixed]) for limit, name in names.items()}
     error = {limit: float(measured.spread[fixed][name]) for limit, name in names.items()}
-    finite = [limit for limit in names if math.isfinite(limit) and gain[limit] > STANDARD_ERRORS * error[limit]]
+    enough = {limit: gain[limit] > 0 and gain[limit] >= standard_errors * error[limit] for limit in names}
+    finite = [limit for limit in names if math.isfinite(limit) and enough[limit]]
     best = max(finite, key=lambda limit: gain[limit]) if finite else (math.inf if fixed == nothing else -math.inf)
     rows = [
         {

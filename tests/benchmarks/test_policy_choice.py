@@ -93,7 +93,7 @@ def test_differences_are_paired(tables):
 
 def test_a_study_is_written(swept, tmp_path, monkeypatch):
     monkeypatch.setattr(policy_choice, "sweep_of", lambda *_: swept["fixed"])
-    result = policy_choice.study(tmp_path, [1, 2])
+    result = policy_choice.study(tmp_path, [1, 2], n_draws=1)
     assert result["by_seed"]["patterns"] == 2 * 3
     assert set(result["policies"]) == {"1 tip", "1 all", "2 tip", "2 all"}
     pooled = pd.read_csv(tmp_path / "pooled.csv")
@@ -112,3 +112,24 @@ def test_a_study_is_written(swept, tmp_path, monkeypatch):
     }
     assert (recoveries.query("strategy == 'discard'")["regret"] >= 0).all()
     assert (recoveries["n"] == 2 * N).all()
+    rules = pd.read_csv(tmp_path / "rules.csv")
+    assert rules["rule"].tolist() == list(policy_choice.RULES) * 2
+
+
+def test_rules_are_measured_on_subjects_who_did_not_choose(tables):
+    own = tables["fixed"].query("recovery == 'tip'")
+    draws = policy_choice.rules_of(own, n_validation=24, n_draws=2)
+    assert len(draws) == 2 * len(policy_choice.RULES) * 3
+    assert (draws["n"] == N - 24).all()
+    only = draws[draws["rule"] == "discard or fuse_all, for all"]
+    nearest = np.minimum((only["auto"] - only["discard"]).abs(), (only["auto"] - only["fuse_all"]).abs())
+    assert nearest.max() < 1e-9
+
+
+def test_a_rule_is_measured_against_the_better_one_on_average():
+    draws = pd.DataFrame({"discard": [0.7, 0.7], "fuse_all": [0.8, 0.66], "auto": [0.7, 0.7], "draw": [0, 1]})
+    draws = draws.assign(rule="r", mechanism="x", rate=0.5)
+    (row,) = policy_choice.rules_summary(draws).to_dict("records")  # fuse_all is better on average: 0.73
+    assert row["mean_difference"] == pytest.approx((-0.1 + 0.04) / 2)
+    assert row["lowest_mean_of_a_pattern"] == pytest.approx(-0.03)
+    assert (row["patterns_within_goal"], row["draws_within_goal"]) == (0, 0.5)

@@ -82,6 +82,18 @@ def test_chance_is_not_taken_for_a_gain():
     assert sum(finite) <= 3
 
 
+@pytest.mark.parametrize("standard_errors", [0.0, 2.0, math.inf])
+def test_a_threshold_must_gain_so_many_errors(standard_errors):
+    for seed in range(4):
+        table = draw(seed, {FUSED: -0.5, PARTLY: 0.3}, reward_tells=0.7)
+        choice = choose_policy(table, GRID, standard_errors=standard_errors)
+        taken = choice.evidence[choice.evidence["is_chosen"] & np.isfinite(choice.evidence["threshold"])]
+        assert (taken["gain"] >= standard_errors * taken["gain_error"]).all()
+        assert len(taken) or standard_errors
+    with pytest.raises(ValueError, match="standard_errors must be 0 or more, however: standard_errors=-1"):
+        choose_policy(draw(0, {FUSED: 0.5, PARTLY: 0.5}), GRID, standard_errors=-1)
+
+
 def test_evidence_equals_plain_figures():
     table = draw(3, {FUSED: 0.5, PARTLY: -0.5})
     evidence = choose_policy(table, GRID).evidence
