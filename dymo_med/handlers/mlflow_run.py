@@ -205,6 +205,9 @@ class MLflowRun:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers at a step; one that a continued run has logged already stays as it was."""
+        if self._is_silent():
+            return
+        self._begun()  # what a continued run has logged is known from here on
         new = {name: value for name, value in metrics.items() if (name, step) not in self._known}
         if new:
             self._write("metrics", step=step, values=as_json_numbers(new))

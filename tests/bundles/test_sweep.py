@@ -9,7 +9,7 @@ import pytest
 from dymo_med.evaluation.sweep.stages import FITS
 from dymo_med.inferers import read_policy
 from dymo_med.networks.calibration import TemperatureScaling, read_calibration
-from tests.bundles.runs import CAD, THIRD_PARTY_WARNINGS, TIP, run, workflow
+from tests.bundles.runs import CAD, THIRD_PARTY_WARNINGS, TIP, metadata, run, workflow
 from tests.tracking.stores import client, runs_in
 
 pytestmark = [pytest.mark.slow, *THIRD_PARTY_WARNINGS]
@@ -38,6 +38,7 @@ def test_a_sweep_refuses_what_few_subjects_cannot_carry(root, phantom_cohort, mo
     while cause.__cause__ is not None:
         cause = cause.__cause__
     assert "a policy needs 5 validation subjects of each class in a situation" in str(cause)
+    work.parser.get_parsed_content("mlflow_run")._end_unfinished()  # as the end of the process does
     validation = pd.read_parquet(root / "eval" / "sweep" / "validation" / "predictions.parquet")
 
     monkeypatch.setattr("dymo_med.evaluation.policy_choice.MIN_PER_CLASS", 1)
@@ -66,10 +67,21 @@ def test_a_sweep_refuses_what_few_subjects_cannot_carry(root, phantom_cohort, mo
 
     cases = pd.read_parquet(folder / "test" / "cases.parquet")
     assert set(cases["subject_id"]) <= set(tested["subject_id"])
-    (sweep,) = [each for each in runs_in(f"sqlite:///{root / 'eval' / 'mlflow.db'}") if "sweep" in each.info.run_name
-                and each.info.status == "FINISHED"]  # fmt: skip
-    sent = client(f"sqlite:///{root / 'eval' / 'mlflow.db'}")
-    assert [each.path for each in sent.list_artifacts(sweep.info.run_id)] == ["report.html"]
+    uri = f"sqlite:///{root / 'eval' / 'mlflow.db'}"
+    stored = [each for each in runs_in(uri) if each.data.tags.get("task") == "cad"]
+    sweep, *children = stored  # the sweep that was refused has gone on: no second parent
+    assert sweep.info.run_name.startswith("sweep cad seed 2022 ")
+    assert (sweep.info.status, sweep.data.tags["bundle"]) == ("FINISHED", metadata(CAD)["name"])
+    assert "failure" not in sweep.data.tags
+    strategies = {"discard", "fuse_all", "simultaneous", "greedy", "greedy_ratio", "greedy_log_ratio", "auto"}
+    assert {child.info.run_name.split()[0] for child in children} == strategies
+    assert len(children) == len(strategies)
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {sweep.info.run_id}
+    assert {child.data.tags["bundle"] for child in children} == {metadata(CAD)["name"]}
+    sent = client(uri)
+    artifacts = {each.path for each in sent.list_artifacts(sweep.info.run_id)}
+    assert artifacts >= {"report.html", "figures", "sweep.json", "figures.json", "subgroups.json"}
+    _tells_of_no_subject(root, phantom_cohort)
     page = Path(sent.download_artifacts(sweep.info.run_id, "report.html")).read_text(encoding="utf-8")
     assert "Single cases</h2>" not in page
     assert not any(subject in page for subject in phantom_cohort.subjects.index)
@@ -82,3 +94,11 @@ def test_a_sweep_refuses_what_few_subjects_cannot_carry(root, phantom_cohort, mo
     odds = [np.log(table["probability"] / (1 - table["probability"])) for table in (plain, calibrated)]
     np.testing.assert_allclose(odds[1], odds[0] / 1.5, rtol=1e-3, atol=1e-4)
     assert calibrated["fused"].equals(plain["fused"])
+
+
+def _tells_of_no_subject(root, cohort):
+    texts = [*cohort.subjects.index, *cohort.set_aside["subject_id"], str(cohort.folder), str(root / "models")]
+    for path in [*(root / "eval").glob("mlflow-files/**/*"), root / "eval" / "mlflow.db"]:
+        if path.is_file():
+            content = path.read_bytes()
+            assert [text for text in texts if text.encode() in content] == [], path.name

@@ -140,6 +140,8 @@ def test_other_processes_of_a_training_are_silent(store, monkeypatch):
     run.log_table("comparison", pd.DataFrame({"a": [1]}))
     run.log_file(store / "absent.csv")
     run.log_model(store / "absent", "heart")
+    run.log_child("greedy", {}, {})
+    run.log_tags({"a": 1})
     run.record_weights(store / "absent.pt")
     run.finish()
     assert not (store / "train").exists()
@@ -296,6 +298,90 @@ def test_run_that_has_begun_goes_on_with_no_other(store):
     with pytest.raises(RuntimeError, match="a run is continued before it begins, however: train"):
         run.continue_run("0" * 32)
     run.finish()
+
+
+def test_nested_run_has_what_its_parent_has_and_its_own(store):
+    run = run_of(store, params={"seed": 7, "strategy": "all"}, tags={"data_kind": "simulated"}, about="A sweep.")
+    run.log_child(
+        "greedy", {"strategy": "greedy"}, {0: {"auroc": 0.75}, 50: {"auroc": float("nan")}}, tags={"kind": "child"},
+        about="One strategy.",
+    )  # fmt: skip
+    run.log_child("discard", {"strategy": "discard"}, {})
+    run.finish()
+    parent, greedy, discard = runs(store)
+    assert {greedy.info.run_name, discard.info.run_name} == {f"{name} {run.key[:6]}" for name in ("greedy", "discard")}
+    assert greedy.data.params == {"seed": "7", "strategy": "greedy"}
+    assert (greedy.data.tags["data_kind"], greedy.data.tags["kind"]) == ("simulated", "child")
+    assert "kind" not in discard.data.tags
+    assert greedy.data.tags["mlflow.note.content"].startswith("One strategy.\n")
+    assert greedy.data.tags["mlflow.parentRunId"] == discard.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert greedy.data.tags["code.commit"] == parent.data.tags["code.commit"]
+    points = client(f"sqlite:///{store / 'mlflow.db'}").get_metric_history(greedy.info.run_id, "auroc")
+    assert [(point.step, str(point.value)) for point in points] == [(0, "0.75"), (50, "nan")]
+
+
+def test_nested_runs_and_late_tags_hold_no_paths(store):
+    run = run_of(store)
+    for use in (
+        lambda: run.log_child("a", {"where": "/data/x"}, {}),
+        lambda: run.log_child("a", {}, {}, tags={"where": "/data/x"}),
+        lambda: run.log_tags({"where": "/data/x"}),
+    ):
+        with pytest.raises(ValueError, match="must not hold paths, however: where has 7 characters"):
+            use()
+    run.log_tags({"n_rates": 7})
+    run.finish()
+    assert runs(store)[0].data.tags["n_rates"] == "7"
+
+
+def interrupted(store, **options):
+    run = run_of(store, goes_on=True, **options)
+    run.log_metrics({"auto/auroc": 0.5})
+    run.log_child("greedy", {}, {0: {"auroc": 0.75}})
+    run._end_unfinished()
+    return run
+
+
+def test_interrupted_run_goes_on_from_its_output_folder(store):
+    first = interrupted(store, params={"seed": 7})
+    second = run_of(store, goes_on=True, params={"seed": 7})
+    second.log_metrics({"auto/auroc": 0.5, "auto/brier": 0.25})
+    for name in ("greedy", "discard"):
+        second.log_child(name, {}, {0: {"auroc": 0.75}})
+    second.finish()
+    parent, *children = runs(store)
+    assert second.key == first.key
+    assert (parent.info.status, len(children)) == ("FINISHED", 2)
+    assert history(store, second, "auto/auroc") == [(0, 0.5)]
+
+
+@pytest.mark.parametrize("change", [{"params": {"seed": 8}}, {"tags": {"device": "cuda"}}, {"goes_on": False}])
+def test_run_that_does_something_else_is_a_new_one(store, change):
+    first = interrupted(store, params={"seed": 7}, tags={"device": "cpu"})
+    second = run_of(store, **{"goes_on": True, "params": {"seed": 7}, "tags": {"device": "cpu"}} | change)
+    second.begin()
+    second.finish()
+    assert second.key != first.key
+    assert len(runs(store)) == 3
+
+
+def test_run_with_other_weights_is_a_new_one(store, tmp_path):
+    weights = tmp_path / "model.pt"
+    save_weights(weights, {"made": "first"})
+    first = interrupted(store, weights={"classifier": weights})
+    save_weights(weights, {"made": "second"})
+    second = run_of(store, goes_on=True, weights={"classifier": weights})
+    second.begin()
+    second.finish()
+    assert second.key != first.key
+
+
+def test_finished_run_is_followed_by_a_new_one(store):
+    for _ in range(2):
+        run = run_of(store, goes_on=True)
+        run.begin()
+        run.finish()
+    assert [each.info.status for each in runs(store)] == ["FINISHED"] * 2
 
 
 class NeverSends:

@@ -3,6 +3,7 @@
 from dymo_med.tracking import JournalWriter
 
 KEY = "5a" * 16
+CHILDREN = {"greedy 5a5a5a": "1c" * 16, "discard 5a5a5a": "2d" * 16}
 DATASET = {
     "name": "simulated cohort, train",
     "context": "training",
@@ -15,7 +16,12 @@ DATASET = {
 def start(folder, **changes):
     """An open journal with its first entry."""
     writer = JournalWriter(folder)
-    content = {
+    writer.write("start", **_first() | changes)
+    return writer
+
+
+def _first():
+    return {
         "key": KEY,
         "experiment": "heart",
         "name": "train 5a5a5a",
@@ -26,8 +32,6 @@ def start(folder, **changes):
         "about": "Training of the heart.",
         "uri": "",
     }
-    writer.write("start", **content | changes)
-    return writer
 
 
 def complete(folder, status="FINISHED", **changes):
@@ -40,5 +44,18 @@ def complete(folder, status="FINISHED", **changes):
     table.write_text("pattern,auroc\nnothing hidden,0.75\nall hidden,\n")
     writer.write("table", name="comparison.csv")
     writer.write("end", status=status, reason="" if status == "FINISHED" else "ZeroDivisionError")
+    writer.close()
+    return folder
+
+
+def complete_with_children(folder):
+    """A journal of a sweep: metrics of two nested runs by missing rate."""
+    writer = start(folder, name="sweep 5a5a5a")
+    for name, key in CHILDREN.items():
+        entries = [{"kind": "metrics", "step": rate, "values": {"whole table/auroc": 0.5 + rate / 1000}}
+                   for rate in (0, 50, 100)]  # fmt: skip
+        first = _first() | {"kind": "start", "key": key, "name": name, "params": {"strategy": name.split()[0]}}
+        writer.write_child(key, [first, *entries, {"kind": "end", "status": "FINISHED", "reason": ""}])
+    writer.write("end", status="FINISHED", reason="")
     writer.close()
     return folder

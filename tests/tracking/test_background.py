@@ -8,11 +8,12 @@ import time
 
 import pytest
 
+from dymo_med.cli import main
 from dymo_med.tracking import background, read_entries, send_journal
 from dymo_med.tracking.background import follow, start_sender
 from dymo_med.utils import read_json
-from tests.tracking.journals import complete, start
-from tests.tracking.stores import free_port, hanging_server, runs_in, server, stop
+from tests.tracking.journals import CHILDREN, complete, complete_with_children, start
+from tests.tracking.stores import client, free_port, hanging_server, runs_in, server, stop
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
@@ -146,9 +147,32 @@ def test_server_takes_a_run_dies_midway_and_gets_the_rest_later(tmp_path, impati
         assert run.info.artifact_uri.startswith("mlflow-artifacts:")
 
 
-def _artifacts(address, run):
-    from tests.tracking.stores import client
+@pytest.mark.slow
+def test_children_reach_a_server_that_comes_up_only_later(tmp_path, impatient, copy_store, monkeypatch, capsys):
+    """Nobody answers during the run; ``dymo-med send-runs`` brings parent and children, linked, and nothing twice."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    port, outputs = free_port(), tmp_path / "eval" / "sweep"
+    folder = complete_with_children(outputs / "tracking" / "run")
+    assert not follow(folder, f"http://127.0.0.1:{port}", os.getppid())
+    copy_store(tmp_path)
+    with server(tmp_path, port) as (address, _):
+        for sent in ("4 entries sent", "0 entries sent"):
+            assert main(["send-runs", str(outputs), "--tracking-uri", address]) == 0
+            lines = capsys.readouterr().out.splitlines()
+            assert [line.partition(" to ")[0] for line in lines] == [f"sweep 5a5a5a: {sent}"]
+        found = {run.info.run_name: run for run in runs_in(address)}
+        assert len(runs_in(address)) == len(found) == 3
+        parent = found.pop("sweep 5a5a5a")
+        assert set(found) == set(CHILDREN)
+        assert {run.data.tags["mlflow.parentRunId"] for run in found.values()} == {parent.info.run_id}
+        filter_of_the_page = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+        assert len(client(address).search_runs([parent.info.experiment_id], filter_of_the_page)) == 2
+        points = client(address).get_metric_history(found["greedy 5a5a5a"].info.run_id, "whole table/auroc")
+        assert [point.step for point in points] == [0, 50, 100]
 
+
+def _artifacts(address, run):
     return client(address).list_artifacts(run.info.run_id)
 
 

@@ -47,6 +47,22 @@ def test_numbers_that_json_lacks_are_text(tmp_path):
         JournalWriter(tmp_path).write("metrics", values={"a": math.nan})
 
 
+def test_nested_run_is_whole_before_its_parent_names_it(tmp_path, monkeypatch):
+    writer = JournalWriter(tmp_path / "tracking" / "run")
+    writer.write("start")
+    entries = [{"kind": "start", "key": "a"}, {"kind": "end", "status": "FINISHED"}]
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            writer.write_child("a", entries)
+    assert [entry["kind"] for entry in read_entries(writer.folder)] == ["start"]
+    writer.write_child("a", entries)  # once more, as a run that goes on does
+    assert [entry["kind"] for entry in read_entries(writer.folder / "children" / "a")] == ["start", "end"]
+    last = read_entries(writer.folder)[-1]
+    assert (last["kind"], last["key"]) == ("child", "a")
+    assert journals_in(tmp_path) == [writer.folder]  # the child goes with its parent
+
+
 def _hold(folder, ready, done):
     writer = JournalWriter(folder)
     writer.write("start")

@@ -8,7 +8,7 @@ import pytest
 from dymo_med.tracking import JournalWriter, Sender, read_entries, send_journal
 from dymo_med.tracking.system import SystemMonitor
 from dymo_med.utils import read_json, write_json
-from tests.tracking.journals import DATASET, KEY, complete, start
+from tests.tracking.journals import CHILDREN, DATASET, KEY, complete, complete_with_children, start
 from tests.tracking.stores import client, runs_in, table_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -116,6 +116,93 @@ def test_many_metrics_arrive_all(uri, folder):
     assert history(uri, run, "b") == [(step, -step) for step in range(130)]
 
 
+def test_more_metrics_than_a_request_holds_arrive_all(uri, folder, monkeypatch):
+    import mlflow
+
+    sizes, log_batch = [], mlflow.MlflowClient.log_batch
+
+    def counted(self, run_id, metrics=(), **options):
+        sizes.append(len(metrics))
+        return log_batch(self, run_id, metrics=metrics, **options)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_batch", counted)
+    writer = start(folder)
+    for step in range(23):
+        writer.write("metrics", step=step, values={f"m{at}": step for at in range(90)})
+    writer.close()
+    send_journal(folder, uri)
+    assert [size for size in sizes if size] == [990, 990, 90]
+    assert [step for step, _ in history(uri, runs_in(uri)[0], "m89")] == list(range(23))
+
+
+def nested(uri):
+    """The run that is no child, and the others by name; all children are linked to it."""
+    (parent,) = [run for run in runs_in(uri) if "mlflow.parentRunId" not in run.data.tags]
+    children = {run.info.run_name: run for run in runs_in(uri) if run.info.run_id != parent.info.run_id}
+    assert {child.data.tags["mlflow.parentRunId"] for child in children.values()} <= {parent.info.run_id}
+    return parent, children
+
+
+def test_nested_runs_are_linked_to_their_parent(uri, folder):
+    assert send_journal(complete_with_children(folder), uri) == 4
+    parent, children = nested(uri)
+    assert {name: run.data.tags["dymo_med.run"] for name, run in children.items()} == CHILDREN
+    assert {run.info.status for run in (parent, *children.values())} == {"FINISHED"}
+    greedy = children["greedy 5a5a5a"]
+    assert greedy.data.params == {"strategy": "greedy"}
+    assert history(uri, greedy, "whole table/auroc") == [(0, 0.5), (50, 0.55), (100, 0.6)]
+    assert artifacts(uri, greedy) == []  # no curves over epochs: its steps are none
+
+
+@pytest.mark.parametrize("n_confirmed", range(4))
+def test_lost_confirmations_make_no_second_child(uri, folder, n_confirmed):
+    send_journal(complete_with_children(folder), uri)
+    state, before = read_json(folder / "sent.json"), {run.info.run_id for run in runs_in(uri)}
+    write_json(folder / "sent.json", state | {"journal.jsonl": n_confirmed})
+    for key in CHILDREN.values():
+        (folder / "children" / key / "sent.json").unlink()
+    send_journal(folder, uri)
+    assert {run.info.run_id for run in runs_in(uri)} == before
+    assert len(nested(uri)[1]) == 2
+
+
+def test_store_that_fails_amid_the_children_gets_the_rest_later(uri, folder, monkeypatch):
+    import mlflow
+
+    complete_with_children(folder)
+    create_run, made = mlflow.MlflowClient.create_run, []
+
+    def fail_at_the_third(self, *words, **options):
+        if len(made) == 2:
+            raise ConnectionError("gone")
+        made.append(create_run(self, *words, **options))
+        return made[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "create_run", fail_at_the_third)
+        with pytest.raises(ConnectionError):
+            send_journal(folder, uri)
+    assert len(nested(uri)[1]) == 1
+    send_journal(folder, uri)
+    assert set(nested(uri)[1]) == set(CHILDREN)
+
+
+def test_another_store_gets_the_children_too(uri, folder, tmp_path, copy_store):
+    send_journal(complete_with_children(folder), uri)
+    other = f"sqlite:///{copy_store(tmp_path / 'other') / 'mlflow.db'}"
+    send_journal(folder, other)
+    assert set(nested(other)[1]) == set(CHILDREN)
+
+
+def test_child_that_is_gone_is_passed_over(uri, folder, caplog):
+    complete_with_children(folder)
+    (folder / "children" / CHILDREN["greedy 5a5a5a"] / "journal.jsonl").unlink()
+    send_journal(folder, uri)
+    assert "a nested run must stay until it is sent, however: 1c1c1c is gone" in caplog.text
+    parent, children = nested(uri)
+    assert (parent.info.status, set(children)) == ("FINISHED", {"discard 5a5a5a"})
+
+
 def test_load_of_the_machine_comes_after_the_first_scores(uri, folder):
     """MLflow lists metrics as they first came, and compares runs by the first of them."""
     writer = start(folder)
@@ -157,6 +244,7 @@ def test_process_that_died_without_a_word_is_failed(uri, folder):
 def test_run_that_goes_on_is_one_run(uri, folder):
     start(folder).close()
     send_journal(folder, uri)
+    assert runs_in(uri)[0].data.tags["failure"] == "the process ended without a word"
     writer = JournalWriter(folder)
     writer.write("continue", tags={"code.dirty": "false"})
     send_running = Sender(folder, uri)
@@ -166,6 +254,19 @@ def test_run_that_goes_on_is_one_run(uri, folder):
     send_running.send()
     (run,) = runs_in(uri)
     assert (run.info.status, run.data.tags["code.dirty"]) == ("FINISHED", "false")
+    assert "failure" not in run.data.tags
+
+
+def test_file_goes_into_its_folder(uri, folder):
+    writer = start(folder)
+    for name in ("report.html", "figures/auroc.png"):
+        writer.keep_file(__file__, name)
+        writer.write("file", name=name)
+    writer.close()
+    send_journal(folder, uri)
+    (run,) = runs_in(uri)
+    assert artifacts(uri, run) == ["figures", "report.html"]
+    assert artifacts(uri, run, "figures") == ["figures/auroc.png"]
 
 
 def test_entry_that_a_store_refuses_is_noted_and_the_rest_goes_on(uri, folder, caplog):
