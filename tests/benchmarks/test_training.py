@@ -1,5 +1,7 @@
 """The benchmark of training steps runs, and its variants compute the same step."""
 
+import os
+
 import pytest
 import torch
 
@@ -45,8 +47,10 @@ def test_batches_are_accumulated():
 
 def test_training_writes_and_prints(tmp_path, capsys):
     words = ["--repetitions", "2", "--batch-size", "4", "--output", str(tmp_path / "t.json")]
+    words += ["--clock", "processor"]
     training.main([*words, "--only", "encoded once", "bfloat16", "--loader", "8"], cases.TINY)
     found = read_json(tmp_path / "t.json")
+    assert found["clock"] == "processor"
     assert list(found["steps"]) == ["encoded once", "bfloat16"]
     assert found["steps"]["bfloat16"]["samples_per_s"] > 0
     assert found["loader"]["loader_over_step"] > 0
@@ -64,3 +68,14 @@ def test_steps_at_real_size_on_a_gpu(name, record_property):
         record_property(key, value)
     assert found["samples_per_s"] > 0
     assert 0 < found["step_peak_mib"] < 70_000
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_loader_keeps_a_gpu_busy(record_property):
+    step = training.measure(["bfloat16, channels last"], 128, 2, 5, "cuda", cases.PUBLISHED)
+    loader = training.measure_loader(2000, os.cpu_count() or 1, 128, cases.PUBLISHED.image_size)
+    ratio = loader["samples_per_s"] / step["bfloat16, channels last"]["samples_per_s"]
+    for key, value in {**loader, "loader_over_step": ratio}.items():
+        record_property(key, value)
+    assert ratio > 1
