@@ -23,6 +23,8 @@ NATURAL = "nothing hidden"
 """Figures of merit at rate 0 are metrics of this group."""
 _GAINS = {f"over_{reference}": f"gain_over_{reference}" for reference in (Strategy.DISCARD, Strategy.FUSE_ALL)}
 _DECISIONS = {"fused": "fused_rightly", "rejected": "kept_out_rightly"}
+_SUMMARY = ("auroc", "auprc", "brier")
+"""Figures of the chosen policy with nothing hidden that the run of the sweep holds itself."""
 _ABOUT = (
     "One strategy of a sweep over test subjects. Metrics are grouped by what was hidden; the step is the missing rate "
     "in percent. Figures of few subjects are not sent."
@@ -49,7 +51,7 @@ def log_sweep(run: MLflowRun, results: SweepResults, figures_dir: str | Path, *,
     patterns = _patterns(results)
     run.log_tags({"missing_patterns": patterns})
     own = _of(tables["figures"], results.recovery, AUTO)
-    run.log_metrics(_defined({metric_name(f"{AUTO}/{row['figure']}"): row["value"] for row in own}))
+    run.log_metrics(_defined({f"summary/{row['figure']}": row["value"] for row in own if row["figure"] in _SUMMARY}))
     for name, table in tables.items():
         if not table.empty:
             run.log_table(name, table)

@@ -104,7 +104,8 @@ def test_metrics_of_a_child_are_the_figures_of_its_strategy_by_missing_rate(tmp_
     discard = runs_in(uri)[1]
     assert "whole table/gain_over_discard" not in discard.data.metrics  # of itself: undefined, not 0
     parent = runs_in(uri)[0]
-    assert parent.data.metrics["auto/auroc"] == auto.data.metrics["nothing hidden/auroc"]
+    assert set(parent.data.metrics) == {"summary/auroc", "summary/auprc", "summary/brier"}
+    assert parent.data.metrics["summary/auroc"] == auto.data.metrics["nothing hidden/auroc"]
 
 
 def test_parent_holds_tables_figures_and_nothing_of_a_subject(tmp_path, uri, results, made):
