@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from dymo_med.cli import main
+from dymo_med.data.cohort import Cohort
 
 pytest.importorskip("snakemake")
 
@@ -46,9 +47,9 @@ def start(folder, profile, *words):
     )
 
 
-def run(folder, profile, *words):
+def run(folder, profile, *words, timeout_s=540):
     process = start(folder, profile, *words)
-    output = process.communicate(timeout=540)[0]
+    output = process.communicate(timeout=timeout_s)[0]
     return process.returncode, output
 
 
@@ -155,11 +156,40 @@ def test_cohorts_survive_a_kill_and_steps_run_again_only_for_what_changed(downlo
     assert (cohort / "cohort.json").stat().st_mtime_ns == stamp
 
 
+BRIEF_SWEEP = ["--rates", "[0.0, 1.0]", "--seeds", "[1]", "--ranking_subjects", "5", "--calibration", "isotonic"]
+"""An isotonic curve fits whatever one epoch of training predicts."""
+
+
 @pytest.mark.slow
 def test_the_whole_of_it(downloads):
-    code, output = run(downloads, "local")
+    study = yaml.safe_load((FOLDER / "config" / "demo.yaml").read_text())["study"]
+    study |= {"prepare_options": ["--fractions", "0.5", "0.25", "0.25"]}  # cases enough to choose a policy on
+    config(downloads, study=study, report=True, sweep_options=BRIEF_SWEEP)
+    code, output = run(downloads, "local", timeout_s=1500)
     assert code == 0, output
+    cad = downloads / "demo" / "cad"
     for name in ("eval/evaluate/comparison.csv", "eval/inference/predictions.csv", "models/model.pt"):
-        assert (downloads / "demo" / "cad" / name).is_file()
-    assert "without a prediction" in (downloads / "demo" / "cad" / "eval" / "inference" / "summary.txt").read_text()
+        assert (cad / name).is_file()
+    assert "without a prediction" in (cad / "eval" / "inference" / "summary.txt").read_text()
+    page, export = ((cad / name / "report.html").read_text(encoding="utf-8") for name in ("", "export"))
+    assert "Simulated data" in page
+    assert "Single cases</h2>" in page
+    assert "Single cases</h2>" not in export
+    ids = Cohort(downloads / "demo" / "cohort").subjects.index
+    assert not any(subject in export for subject in ids)
+    assert list((cad / "figures").glob("*.svg"))
     assert steps(run(downloads, "local")[1]) == []
+
+    config(downloads, study=study, report=True, sweep_options=[*BRIEF_SWEEP, "--min_count", "5"])
+    code, output = run(downloads, "local", "--dry-run", "--printshellcmds")
+    assert code == 0, output
+    assert set(steps(output)) == {"sweep", "report", "all"}
+    (command,) = [line.strip() for line in output.splitlines() if "sweep.yaml" in line]
+    begin = command.removeprefix("Shell command: ").split(" && OMP_NUM_THREADS")[0]
+    sweep = cad / "eval" / "sweep"
+    subprocess.run(["bash", "-euc", begin], cwd=downloads, check=True)
+    assert not (sweep / "test").exists()  # predictions under other options
+    assert "--min_count 5" in (sweep / "made_from").read_text()
+    (sweep / "test").mkdir()
+    subprocess.run(["bash", "-euc", begin], cwd=downloads, check=True)
+    assert (sweep / "test").exists()  # an interrupted sweep of the same goes on

@@ -45,7 +45,7 @@ def case_blocks(results: SweepResults) -> list[Block]:
         case: dict[str, Any] = {str(name): value for name, value in row.items()}
         key = tuple(case[name] for name in ("subject_id", "mechanism", "rate", "seed"))
         decision: Any = decided.loc[[key]].iloc[0]
-        blocks += [Heading(f"Case {place}: {case['case']}", begins_page=place > 1), _facts(results, case)]
+        blocks += [Heading(f"Case {place}: {case['case']}", begins_page=True), _facts(results, case)]
         blocks += [*_image(results, items[key[0]], case), _steps(decision, case), *_table(results, recovered, key)]
     return blocks
 

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from dymo_med.evaluation.report.page import Figure
+from dymo_med.evaluation.report.page import Figure, Text
 from dymo_med.utils import atomic_path, write_text
 
 __all__ = ["AXIS_INK", "Chart", "Line", "drawing", "error_bars", "house_style", "lines_of"]
@@ -82,6 +82,7 @@ class Chart:
         alternative: What it shows, for readers who do not see it.
         drawing: The figure, made in :func:`house_style`.
         data: Numbers behind it, as they are drawn.
+        is_empty: Whether nothing could be drawn, for want of subjects or of anything estimable.
 
     Example:
         >>> with house_style():
@@ -98,9 +99,13 @@ class Chart:
     alternative: str
     drawing: Drawing
     data: pd.DataFrame
+    is_empty: bool = False
 
-    def block(self) -> Figure:
-        """Give the figure as part of a page."""
+    def block(self) -> Figure | Text:
+        """Give the figure as part of a page, or the reason why there is none."""
+        if self.is_empty:
+            title = re.split(r"[.:;] ", self.caption)[0].rstrip(".")
+            return Text(f"{title}: not drawn, for too few subjects or nothing estimable.")
         return Figure(caption=self.caption, image=self._svg, alternative=self.alternative)
 
     def write(self, folder: str | Path) -> list[Path]:

@@ -37,7 +37,10 @@ def figures_table(
         n, n_positive = cells["n"].iloc[0], cells["n_positive"].iloc[0]
         is_hidden = disclosure.hides(n_positive, n - n_positive)
         texts = [_cell(cells.loc[name], name, disclosure, n_positive, is_hidden=is_hidden) for name in names]
-        size = withheld_or("–" if pd.isna(n) else f"{n:.0f} ({n_positive:.0f})", is_hidden=is_hidden or pd.isna(n))
+        size = withheld_or(
+            "–" if pd.isna(n) else f"{n:.0f} ({n_positive:.0f})",
+            is_hidden=is_hidden or pd.isna(n) or disclosure.hides_sizes,
+        )
         body.append([str(title), size, *texts])
     reasons = [reason for reason in dict.fromkeys(table["reason"]) if reason]
     header = ["", "n (events)", *map(figure_title, names)]
@@ -72,6 +75,8 @@ def sweep_chart(results: SweepResults, disclosure: Disclosure, name: str, value:
     table = results.of_recovery(name)
     if "n_positive" in table:
         table = table[~disclosure.hides_classes(table["n"], table["n_positive"])]
+    else:
+        table = table[~table["n"].map(disclosure.hides).astype(bool)]
     shown = table[table["strategy"].isin(results.main_strategies)]
     mechanisms = list(dict.fromkeys(results.tables["sweep"]["mechanism"]))
     n_rows = -(-len(mechanisms) // 2)
@@ -104,6 +109,7 @@ def sweep_chart(results: SweepResults, disclosure: Disclosure, name: str, value:
         "with the missing rate; the tables of this page hold the numbers.",
         drawing=figure,
         data=data,
+        is_empty=not shown[value].notna().any(),
     )
 
 
@@ -158,7 +164,7 @@ def subgroups(results: SweepResults, disclosure: Disclosure) -> list[Block | Cha
         else:
             blocks.append(figures_table(f"By {title}", groups, disclosure, rows="group", figures=_SUBGROUP_FIGURES))
     if withheld:
-        blocks.append(Text(f"Withheld, for every group has too few subjects of a class: {'; '.join(withheld)}."))
+        blocks.append(Text(f"Withheld for too few subjects of a class: {'; '.join(withheld)}."))
     titles = [titled(variable, results.cohort.schema) for variable in table["variable"]]
     named = table.assign(group=pd.Series(titles, index=table.index) + ": " + table["group"])
     return [*_forest(named, disclosure, "group", "subgroups", "AUROC of auto by subgroup, nothing hidden"), *blocks]
@@ -171,8 +177,8 @@ def _auroc_table(caption: str, results: SweepResults, disclosure: Disclosure, st
         for rate, cells in patterns.groupby("rate"):
             first = cells.iloc[0]
             is_hidden = disclosure.hides(first["n_positive"], first["n"] - first["n_positive"])
-            is_told = is_hidden or disclosure.hides(first["n_not_predicted"])
-            size = withheld_or(f"{first['n']} ({first['n_positive']})", is_hidden=is_told)
+            tells = is_hidden or disclosure.hides_sizes or disclosure.hides(first["n_not_predicted"])
+            size = withheld_or(f"{first['n']} ({first['n_positive']})", is_hidden=tells)
             own: Any = cells.set_index("strategy")
             texts = [withheld_or(estimate(own.loc[name], "auroc"), is_hidden=is_hidden) for name in strategies]
             rows.append([f"{rate:g}", size, *texts])

@@ -42,12 +42,15 @@ def calibration_blocks(results: SweepResults, disclosure: Disclosure) -> list[Bl
             _SHIFTED: apply_calibration(shift, risks["before"]),
             "after": risks["after"],
         }
+    is_hidden = disclosure.hides(label.sum(), (~label).sum())
     figure, axes = drawing(1, len(risks), height=3.5 if len(risks) == 2 else 2.7, sharex=True, sharey=True)
     tables = []
     for panel, (name, risk) in zip(axes, risks.items(), strict=True):
         groups = calibration_groups(label, risk)
         groups = groups[~_hidden_groups(groups, disclosure)]
         curve = _curve(label, risk, disclosure)
+        if is_hidden:
+            groups, curve = groups.iloc[:0], curve.iloc[:0]
         panel.plot([0, 1], [0, 1], color=AXIS_INK, linewidth=0.8, linestyle=":")
         panel.plot(curve["predicted"], curve["observed"], color=_INK, linewidth=1.6)
         below = (groups["observed"] - groups["observed_low"]).clip(lower=0)
@@ -77,6 +80,7 @@ def calibration_blocks(results: SweepResults, disclosure: Disclosure) -> list[Bl
         "intercept.",
         drawing=figure,
         data=pd.concat(tables, ignore_index=True),
+        is_empty=not any(len(each) for each in tables),
     )
     shown = figures_table("Calibration on test subjects", table, disclosure, rows="calibration")
     return [chart, shown, Text(_calibration_words(results, shift))]
@@ -104,6 +108,8 @@ def _calibration_words(results: SweepResults, shift: Calibration | None) -> str:
 def decision_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block | Chart]:
     """Show what acting on the predicted risk is worth at every threshold; nothing hidden."""
     label, risks = _risks(results)
+    if disclosure.hides(label.sum(), (~label).sum()):  # treating all tells the share of cases
+        return [Text("Decision curves and net benefit are withheld: they would tell a small number of cases.")]
     curves = {name: decision_curve(label, risk, THRESHOLDS.tolist()) for name, risk in risks.items()}
     withheld_at = {}
     for name, risk in risks.items():

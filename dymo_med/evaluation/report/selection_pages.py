@@ -110,6 +110,7 @@ def _fused_chart(decisions: pd.DataFrame, strategies: Sequence[str], limit: Disc
         alternative=f"Bars of the share of predictions by what was fused, for {len(situations)} situations.",
         drawing=figure,
         data=pd.DataFrame(rows, columns=["strategy", "situation", "fused", "n"]),
+        is_empty=all(np.isnan(row[-1]) for row in rows),
     )
 
 
@@ -158,6 +159,7 @@ def _outcome_chart(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disc
         alternative="Bars of the shares of candidates that were fused or kept out, rightly or wrongly.",
         drawing=figure,
         data=pd.DataFrame(rows, columns=["strategy", "mechanism", "decision", "n"]),
+        is_empty=all(np.isnan(row[-1]) for row in rows),
     )
 
 
@@ -219,6 +221,7 @@ def _reward_chart(tried: pd.DataFrame, strategies: Sequence[str], limit: Disclos
         alternative="Histograms of rewards, apart for candidates that were fused and that were kept out.",
         drawing=figure,
         data=pd.DataFrame(rows, columns=["strategy", "decision", "reward_from", "reward_to", "n"]),
+        is_empty=not any(row[-1] for row in rows),
     )
 
 
@@ -261,6 +264,7 @@ def _worth_blocks(rewards: pd.DataFrame, strategies: Sequence[str], limit: Discl
         alternative="Mean fall of the loss against mean reward; the table holds rank correlations.",
         drawing=figure,
         data=pd.concat(parts)[columns],
+        is_empty=not rows,
     )
     table = Table(
         caption="Reward against the true fall of the loss",
@@ -268,7 +272,7 @@ def _worth_blocks(rewards: pd.DataFrame, strategies: Sequence[str], limit: Discl
         rows=rows,
         note="Fusions that were not made count with the loss that they would have led to.",
     )
-    return [chart, table]
+    return [chart, table] if rows else [chart]
 
 
 def _regret_table(results: SweepResults, disclosure: Disclosure) -> Table:

@@ -32,10 +32,11 @@ def summary_blocks(results: SweepResults, disclosure: Disclosure) -> list[Block]
     area = figures.loc[(AUTO, "auroc")]
     n, n_positive = area["n"], area["n_positive"]
     is_hidden = disclosure.hides(n_positive, n - n_positive)
-    size = withheld_or(f"{n:.0f} test subjects, {n_positive:.0f} of them cases", is_hidden=is_hidden)
+    size = f"{n:.0f} test subjects, {n_positive:.0f} of them cases"
+    size = "test subjects (number withheld)" if is_hidden or disclosure.hides_sizes else size
     auroc = withheld_or(estimate(area, between=" "), is_hidden=is_hidden)
     first = (
-        f"A classifier of '{results.task}' was evaluated on {size}. With nothing hidden, the chosen policy (auto) "
+        f"A classifier of {results.outcome} was evaluated on {size}. With nothing hidden, the chosen policy (auto) "
         f"reaches an AUROC of {auroc} (95 % interval). "
     )
     return [

@@ -9,8 +9,9 @@ from dymo_med.evaluation.report.charts import Chart, house_style
 from dymo_med.evaluation.report.cohort_flow import availability, flow_blocks
 from dymo_med.evaluation.report.cohort_labels import label_blocks
 from dymo_med.evaluation.report.cohort_page import MIN_COUNT, cohort_groups, cohort_tables
+from dymo_med.evaluation.report.disclosing import disclosure_for
 from dymo_med.evaluation.report.glossary import glossary
-from dymo_med.evaluation.report.page import Block, Page, Text
+from dymo_med.evaluation.report.page import Block, Page, Table, Text
 from dymo_med.evaluation.report.performance import (
     by_pattern,
     figures_table,
@@ -23,6 +24,7 @@ from dymo_med.evaluation.report.risks import calibration_blocks, decision_blocks
 from dymo_med.evaluation.report.selection_groups import selection_group_blocks
 from dymo_med.evaluation.report.selection_pages import selection_blocks
 from dymo_med.evaluation.report.summary import provenance_facts, summary_blocks
+from dymo_med.evaluation.report.suppression import HIDDEN
 from dymo_med.evaluation.report.sweep_results import SweepResults
 from dymo_med.evaluation.report.tripod import tripod_table
 from dymo_med.evaluation.report.wording import Disclosure
@@ -69,7 +71,7 @@ def write_report(
     folder = Path(sweep_dir)
     models = folder.parent.parent / "models" if model_dir is None else Path(model_dir)
     results = SweepResults(folder, Cohort(cohort_dir), models)
-    disclosure = Disclosure(min_count if is_export else 1)
+    disclosure = disclosure_for(results, min_count if is_export else 1)
     with house_style():
         page, charts = _assemble(results, disclosure, has_cases=not is_export)
     text = page.html()
@@ -95,15 +97,15 @@ def _assemble(results: SweepResults, disclosure: Disclosure, *, has_cases: bool)
         else f"Export form: aggregates only; counts of 1 to {min_count - 1} and what would tell them are withheld."
     )
     page = Page(
-        title=f"Report: {results.task}",
+        title=f"Report: {results.outcome}",
         lead=f"Evaluation on test subjects under missing data. Data: {cohort.data_kind}. {form}",
         banner="Simulated data: these figures say nothing about patients." if is_simulated else "",
     )
     charts: list[Chart] = []
 
     def add(heading: str, blocks: Sequence[Block | Chart]) -> None:
-        charts.extend(block for block in blocks if isinstance(block, Chart))
-        page.add(heading, *(block.block() if isinstance(block, Chart) else block for block in blocks))
+        charts.extend(block for block in blocks if isinstance(block, Chart) and not block.is_empty)
+        page.add(heading, *(block.block() if isinstance(block, Chart) else _told(block) for block in blocks))
 
     groups = cohort_groups(cohort, min_count)
     available = availability(cohort)
@@ -131,6 +133,15 @@ def _assemble(results: SweepResults, disclosure: Disclosure, *, has_cases: bool)
     add("TRIPOD+AI", [Text(_TRIPOD), tripod_table()])
     add("Provenance", [provenance_facts(results)])
     return page, charts
+
+
+def _told(block: Block) -> Block:
+    """Give one line in place of a table that withholds everything."""
+    if isinstance(block, Table):
+        cells = {str(cell) for row in block.rows for cell in row[1:]}
+        if HIDDEN in cells and cells <= {HIDDEN, "–", ""}:
+            return Text(f"{block.caption}: withheld, for too few subjects.")
+    return block
 
 
 _TRIPOD = (

@@ -144,6 +144,11 @@ class SweepResults:
         return str(self.policy_record["about"]["task"])
 
     @property
+    def outcome(self) -> str:
+        """What class 1 is called; the task where nobody said."""
+        return str(self.policy_record["about"].get("positive_class", self.task))
+
+    @property
     def recovery(self) -> str:
         """Set of recoveries that figures are about unless they compare sets: the first."""
         return str(self.tables["sweep"]["recovery"].iloc[0])

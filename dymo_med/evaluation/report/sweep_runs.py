@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dymo_med.evaluation.report.cohort_page import MIN_COUNT
+from dymo_med.evaluation.report.disclosing import disclosure_for
 from dymo_med.evaluation.report.suppression import HIDDEN, suppress
 from dymo_med.evaluation.report.sweep_results import AUTO, SweepResults
 from dymo_med.evaluation.report.wording import Disclosure
@@ -84,7 +85,7 @@ def exported_tables(results: SweepResults, min_count: int = MIN_COUNT) -> dict[s
     Raises:
         ValueError: ``min_count`` is not a positive integer.
     """
-    disclosure = Disclosure(min_count)
+    disclosure = disclosure_for(results, min_count)
     tables = results.tables
     per_pattern, over_all = (
         Disclosure(1 if min_count == 1 else min_count * n) for n in (len(results.seeds), len(results.settings["cells"]))
@@ -102,7 +103,7 @@ def exported_tables(results: SweepResults, min_count: int = MIN_COUNT) -> dict[s
 def _sweep(table: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame:
     small = disclosure.hides_classes(table["n"], table["n_positive"])
     shown = _withheld(table, small, [name for name in map(str, table) if name.startswith(("auroc", "over_"))])
-    tells = small | _each(disclosure.hides, table["n_not_predicted"])
+    tells = small | _each(disclosure.hides, table["n_not_predicted"]) | disclosure.hides_sizes
     return _withheld(shown, tells, ["n", "n_positive", "n_not_predicted"], reason="")
 
 
@@ -112,7 +113,7 @@ def _figures(table: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame:
     tells = table["figure"].str.startswith(_SENSITIVITY) & table["value"].notna()
     tells &= _each(disclosure.hides_share, table["value"], table["n_positive"])
     shown = _withheld(table, small | tells, ["value", "low", "high"])
-    return _withheld(shown, small, ["n", "n_positive"])
+    return _withheld(shown, small | disclosure.hides_sizes, ["n", "n_positive"])
 
 
 def _fusions(table: pd.DataFrame, limit: Disclosure) -> pd.DataFrame:

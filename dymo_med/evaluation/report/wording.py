@@ -33,6 +33,8 @@ class Disclosure:
 
     Args:
         min_count: Smallest count to show; 1 shows all.
+        hides_all: Whether every count, and what depends on it, is withheld.
+        hides_sizes: Whether numbers of subjects are withheld, not what is estimated from them.
 
     Raises:
         ValueError: ``min_count`` is not a positive integer.
@@ -43,13 +45,16 @@ class Disclosure:
     """
 
     min_count: int
+    hides_all: bool = False
+    hides_sizes: bool = False
 
     def __post_init__(self) -> None:
         check_positive_int("min_count", self.min_count)
 
     def hides(self, *counts: float) -> bool:
         """Tell whether one of the counts, or an unknown one, is too small to be told."""
-        return self.min_count > 1 and any(pd.isna(count) or 0 < round(count) < self.min_count for count in counts)
+        small = self.min_count > 1 and any(pd.isna(count) or 0 < round(count) < self.min_count for count in counts)
+        return self.hides_all or small
 
     def hides_classes(self, n: Iterable[float], n_positive: Iterable[float]) -> NDArray[np.bool_]:
         """Tell, row by row, whether one of the two classes is too small to be told."""

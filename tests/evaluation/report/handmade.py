@@ -92,7 +92,10 @@ def make(
         "weights": "0" * 64,
     }
     write_json(folder / "test" / "sweep.json", settings)
-    policy, about = Policy(strategy="greedy").to_record(), {"cohort": cohort.digest, "task": "cad"}
+    policy, about = (
+        Policy(strategy="greedy").to_record(),
+        {"cohort": cohort.digest, "task": "cad", "positive_class": "heart disease"},
+    )
     write_json(models / "policy.json", {"policy": policy, "about": about})
     write_json(models / "model.json", {"sha256": "a" * 64, "code_commit": "c" * 40})
     save_weights(models / "model.pt", {"statistics.learned_prevalence": torch.tensor([0.5, 0.5])})

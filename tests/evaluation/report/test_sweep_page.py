@@ -59,6 +59,7 @@ def test_every_section_is_there_and_the_page_is_whole(local):
     Reader(re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
     assert [name.replace("&amp;", "&") for name in _headings(text)] == SECTIONS
     assert "Simulated data" in text.split("<main>")[0]
+    assert "<title>Report: heart disease</title>" in text
     assert "c" * 40 in text
     assert "a" * 64 in text
 
