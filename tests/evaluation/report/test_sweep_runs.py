@@ -191,7 +191,14 @@ def tables(**changes):
     })  # fmt: skip
     found = {"sweep": sweep, "figures": figures, "calibration": figures, "references": figures, "subgroups": figures}
     found |= {"fusions": fusions, "regret": regret, "rewards": rewards}
-    return SimpleNamespace(tables=found | changes, seeds=[1], settings={"cells": [["m", 0.5, 1], ["m", 1.0, 1]]})
+    subjects = pd.DataFrame({"split": ["train", "val", "test"] * 40, "label_cad": [0] * 60 + [1] * 60})
+    return SimpleNamespace(
+        tables=found | changes,
+        seeds=[1],
+        settings={"cells": [["m", 0.5, 1], ["m", 1.0, 1]]},
+        task="cad",
+        cohort=SimpleNamespace(subjects=subjects),
+    )
 
 
 def test_small_counts_and_what_tells_them_are_withheld():
