@@ -109,7 +109,7 @@ def pictures(client: mlflow.MlflowClient, task: str, other_task: str) -> dict[st
             1150,
             "Run Name",
             [EXPAND_SWEEPS, SEARCH_CHARTS],
-            "/auroc$",
+            r"whole table/(?!.*_(low|high))",
         ),
         "seeds": Picture(
             f"{where}?searchFilter={trainings}&compareRunsMode=CHART",
@@ -182,7 +182,7 @@ async def _ask(socket_of_tab: Any, method: str, **parameters: Any) -> Any:
 def shrink(picture: Path) -> None:
     """Keep the page itself, without MLflow's menu, in 64 colors."""
     with Image.open(picture) as image:
-        page = image.crop((MENU, 0, *image.size)).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+        page = image.crop((MENU, 0, *image.size)).convert("RGB").quantize(64, dither=Image.Dither.NONE)
     page.save(picture, optimize=True)
 
 
