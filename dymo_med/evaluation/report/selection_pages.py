@@ -110,7 +110,7 @@ def _fused_chart(decisions: pd.DataFrame, strategies: Sequence[str], limit: Disc
         alternative=f"Bars of the share of predictions by what was fused, for {len(situations)} situations.",
         drawing=figure,
         data=pd.DataFrame(rows, columns=["strategy", "situation", "fused", "n"]),
-        is_empty=all(np.isnan(row[-1]) for row in rows),
+        is_empty=not any(row[-1] > 0 for row in rows),
     )
 
 
@@ -159,7 +159,7 @@ def _outcome_chart(fusions: pd.DataFrame, strategies: Sequence[str], limit: Disc
         alternative="Bars of the shares of candidates that were fused or kept out, rightly or wrongly.",
         drawing=figure,
         data=pd.DataFrame(rows, columns=["strategy", "mechanism", "decision", "n"]),
-        is_empty=all(np.isnan(row[-1]) for row in rows),
+        is_empty=not any(row[-1] > 0 for row in rows),
     )
 
 
