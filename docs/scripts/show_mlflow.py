@@ -29,7 +29,7 @@ import mlflow
 from PIL import Image
 
 WIDTH, MENU = 1500, 195
-PATIENCE_S, STEP_S = 300.0, 10.0
+PATIENCE_S, STEP_S, DRAWING_S = 300.0, 10.0, 40.0
 BROWSER = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0"]
 CLOSE_ASSISTANT = "document.querySelector('button[aria-label=Close]')?.click()"
 EXPAND_SWEEPS = """[...document.querySelectorAll('.ag-row a')].filter(link => /^sweep/.test(link.innerText)).forEach(
@@ -116,7 +116,7 @@ def pictures(client: mlflow.MlflowClient, task: str, other_task: str) -> dict[st
             900,
             "Run Name",
             [SEARCH_CHARTS],
-            "(validation|best)/auroc$",
+            "validation/",
         ),
         "compare": Picture(f"#/compare-runs?runs={five}&experiments={quote(json.dumps([number]))}", 1000, "Comparing"),
         "bundles": Picture(f"#/compare-runs?runs={pair}&experiments={both}", 1300, "Comparing"),
@@ -142,7 +142,7 @@ async def take(address: str, picture: Picture, path: Path) -> None:
                         await asyncio.sleep(STEP_S)
                     if picture.typed:
                         await _ask(socket_of_tab, "Input.insertText", text=picture.typed)
-                        await asyncio.sleep(STEP_S)
+                    await asyncio.sleep(DRAWING_S)
                     seen = await _ask(socket_of_tab, "Page.captureScreenshot", format="png")
             path.write_bytes(base64.b64decode(seen["data"]))
         finally:
