@@ -15,6 +15,9 @@ from dymo_med.utils import ICSWeight, Strategy, check_positive
 
 __all__ = ["select"]
 
+FuseStates = Callable[[torch.Tensor, torch.Tensor], Fused]
+"""Fuses states (R, M) of rows (R,)."""
+
 
 @torch.no_grad()
 def select(
@@ -54,7 +57,7 @@ def select(
     limit = _limits(threshold, bank)
     everyone = torch.arange(bank.batch_size, device=bank.complete.device)
     state = bank.complete.new_zeros(bank.complete.shape, dtype=torch.int64)
-    fused_states = fuse if isinstance(fuse, FusedStates) else _fused_states(fuse, bank)
+    fused_states: FuseStates = fuse if isinstance(fuse, FusedStates) else _fused_states(fuse, bank)
     if strategy in (Strategy.DISCARD, Strategy.FUSE_ALL):
         if strategy is Strategy.FUSE_ALL:
             state = _fuse_first_available(bank)
@@ -83,7 +86,7 @@ def select(
 class _Search:
     """State of all samples between two steps; the state chosen in one step is the one before the next."""
 
-    fuse: Callable[[torch.Tensor, torch.Tensor], Fused]  # rows (R,), state (R, M)
+    fuse: FuseStates
     bank: TokenBank
     statistics: ClassStatistics
     form: ICSWeight
@@ -154,7 +157,7 @@ class _Search:
         return q, p
 
 
-def _fused_states(fuse: Fuse, bank: TokenBank) -> Callable[[torch.Tensor, torch.Tensor], Fused]:
+def _fused_states(fuse: Fuse, bank: TokenBank) -> FuseStates:
     return lambda rows, state: fuse(bank.tokens(rows, state))
 
 
