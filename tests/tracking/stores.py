@@ -103,7 +103,7 @@ def hanging_server():
     thread.join(5)
 
 
-def _wait_for(address, process, seconds=120):
+def _wait_for(address, process, seconds=400):
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=2):
