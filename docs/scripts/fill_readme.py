@@ -24,6 +24,15 @@ def comparison_table(path: Path) -> str:
     return "\n".join(rows)
 
 
+def fill(path: Path, parts: dict[str, str]) -> None:
+    """Put texts between their marks in a page."""
+    text = path.read_text(encoding="utf-8")
+    for name, content in parts.items():
+        marked = rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)"
+        text = re.sub(marked, lambda found, new=content: found[1] + new + found[2], text, flags=re.DOTALL)
+    path.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder that `make demo` wrote")
@@ -35,11 +44,7 @@ def main() -> None:
         "summary": "\n".join(["```", *summary, "```"]),
         "comparison": comparison_table(arguments.demo / "cad/eval/evaluate/comparison.csv"),
     }
-    text = arguments.readme.read_text(encoding="utf-8")
-    for name, content in parts.items():
-        marked = rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)"
-        text = re.sub(marked, lambda found, new=content: found[1] + new + found[2], text, flags=re.DOTALL)
-    arguments.readme.write_text(text, encoding="utf-8")
+    fill(arguments.readme, parts)
 
 
 if __name__ == "__main__":

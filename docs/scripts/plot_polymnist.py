@@ -91,7 +91,7 @@ def draw(records: list[dict[str, Any]], data: PolyMNIST, vae: torch.nn.Module, o
             bars.legend(fontsize=6, loc="lower right")
     figure.suptitle("Inputs, reconstructions, what was fused in which order, class probabilities", fontsize=10)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=100)
+    figure.savefig(output, dpi=80)
 
 
 def main() -> None:

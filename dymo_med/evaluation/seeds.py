@@ -25,7 +25,7 @@ def summarize_seeds(
 
     Returns:
         One row a model, pattern and strategy: these, ``n_seeds``, ``accuracy``, ``accuracy_low``, ``accuracy_high``
-        (mean over seeds with its 95 % interval by Student's t), ``difference``, ``difference_low``,
+        (mean over seeds with its 95 % interval by Student's t, cut at 0 and 1), ``difference``, ``difference_low``,
         ``difference_high`` (the same for accuracy minus that of ``discard`` under the same seed), ``published`` (nan
         where there is none). Intervals of a single seed are nan, with a warning.
 
@@ -90,6 +90,8 @@ def _row(part: pd.DataFrame) -> dict[str, float]:
         if len(values) > 1:
             half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
         row |= {name: values.mean(), f"{name}_low": values.mean() - half, f"{name}_high": values.mean() + half}
+    if len(part) > 1:  # nan stays nan
+        row |= {"accuracy_low": max(row["accuracy_low"], 0.0), "accuracy_high": min(row["accuracy_high"], 1.0)}
     return row
 
 

@@ -36,6 +36,8 @@ def test_intervals_are_those_of_student():
                 assert np.isnan(row[[name, f"{name}_low", f"{name}_high"]].astype(float)).all()
                 continue
             expected = ttest_1samp(values, 0).confidence_interval(0.95)
+            if name == "accuracy":
+                expected = np.clip(expected, 0, 1)
             assert row[name] == pytest.approx(np.mean(values))
             assert (row[f"{name}_low"], row[f"{name}_high"]) == (
                 pytest.approx(expected.low),
@@ -83,3 +85,12 @@ def test_one_seed_has_no_interval():
 def test_what_cannot_be_summarized_is_refused(models, error, match):
     with pytest.raises(error, match=match):
         summarize_seeds(models)
+
+
+def test_interval_of_an_accuracy_ends_at_one():
+    found = [pd.DataFrame({"pattern": ["all"], "strategy": ["greedy"], "accuracy": [value], "difference": [value]})
+             for value in (0.99, 0.8, 1.0)]  # fmt: skip
+    row = summarize_seeds({"cosine": found}).iloc[0]
+    assert row["accuracy_high"] == 1
+    assert 0 < row["accuracy_low"] < 0.8
+    assert row["difference_high"] > 1  # a difference of differences is as it comes
