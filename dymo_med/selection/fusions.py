@@ -19,6 +19,7 @@ class FusedStates:
         bank: Observed tokens and proposals; selections may see fewer of its proposals (:meth:`TokenBank.only`).
 
     Example:
+        >>> from dymo_med.selection import Tokens
         >>> tokens = Tokens(torch.ones(2, 1, 1), torch.tensor([[False], [False]]))
         >>> calls = []
         >>> def fuse(tokens):
