@@ -34,6 +34,8 @@ BROWSER = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars
 CLOSE_ASSISTANT = "document.querySelector('button[aria-label=Close]')?.click()"
 EXPAND_SWEEPS = """[...document.querySelectorAll('.ag-row a')].filter(link => /^sweep/.test(link.innerText)).forEach(
     link => link.closest('.ag-cell').querySelector('button')?.click())"""
+HIDE_PATHS = """[...document.querySelectorAll('*')].filter(part => /^Path: file/.test(part.innerText)).pop()
+    ?.style.setProperty('visibility', 'hidden')"""
 SEARCH_CHARTS = "document.querySelector('input[placeholder^=\"Search metric charts\"]').focus()"
 
 
@@ -102,7 +104,7 @@ def pictures(client: mlflow.MlflowClient, task: str, other_task: str) -> dict[st
         "runs": Picture(where, 800, "Run Name", [EXPAND_SWEEPS]),
         "train": Picture(f"{where}/{runs['train'][0]}", 1600, "Metrics"),
         "sweep": Picture(
-            f"{where}/{runs['sweep'][0]}/artifacts/figures/auroc_by_missing_rate.png", 1000, "regret.json"
+            f"{where}/{runs['sweep'][0]}/artifacts/figures/auroc_by_missing_rate.png", 1000, "regret.json", [HIDE_PATHS]
         ),
         "strategies": Picture(
             f"{where}?searchFilter={nested}&compareRunsMode=CHART",
