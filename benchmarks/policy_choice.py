@@ -231,7 +231,9 @@ def rules_of(predictions: pd.DataFrame, n_validation: int, n_draws: int) -> pd.D
     label = grid.drop_duplicates("subject_id").set_index("subject_id")["label"]
     rows = []
     for draw in range(n_draws):
-        _, chosen = train_test_split(label.index, test_size=n_validation, stratify=label, random_state=draw)
+        _, chosen = train_test_split(
+            label.index.to_numpy(dtype=object), test_size=n_validation, stratify=label, random_state=draw
+        )
         is_validation = grid["subject_id"].isin(chosen)
         validation, test = grid[is_validation], grid[~is_validation]
         fixed = test[test["strategy"].isin(["discard", "fuse_all"])]

@@ -118,6 +118,7 @@ def test_a_study_is_written(swept, tmp_path, monkeypatch):
 
 def test_rules_are_measured_on_subjects_who_did_not_choose(tables):
     own = tables["fixed"].query("recovery == 'tip'")
+    own = own.assign(subject_id=own["subject_id"].astype(str))  # as two sweeps put together have it
     draws = policy_choice.rules_of(own, n_validation=24, n_draws=2)
     assert len(draws) == 2 * len(policy_choice.RULES) * 3
     assert (draws["n"] == N - 24).all()
