@@ -91,8 +91,12 @@ def test_differences_are_paired(tables):
             assert row["error"] == pytest.approx((test.high - test.low) / 2 / 1.959964, abs=1e-6)
 
 
-def test_a_study_is_written(swept, tmp_path, monkeypatch):
-    monkeypatch.setattr(policy_choice, "sweep_of", lambda *_: swept["fixed"])
+def test_a_study_is_written(tables, tmp_path, monkeypatch):
+    own = tables["fixed"]
+    chooses = own["subject_id"].isin([f"s{number:02d}" for number in range(24)])
+    for split, part in (("validation", own[chooses]), ("test", own[~chooses])):
+        part.to_parquet(tmp_path / f"{split}.parquet")
+    monkeypatch.setattr(policy_choice, "sweep_of", lambda _folder, _seed, split: tmp_path / f"{split}.parquet")
     result = policy_choice.study(tmp_path, [1, 2], n_draws=1)
     assert result["by_seed"]["patterns"] == 2 * 3
     assert set(result["policies"]) == {"1 tip", "1 all", "2 tip", "2 all"}
@@ -111,7 +115,7 @@ def test_a_study_is_written(swept, tmp_path, monkeypatch):
         "auto, all",
     }
     assert (recoveries.query("strategy == 'discard'")["regret"] >= 0).all()
-    assert (recoveries["n"] == 2 * N).all()
+    assert (recoveries["n"] == 2 * (N - 24)).all()
     rules = pd.read_csv(tmp_path / "rules.csv")
     assert rules["rule"].tolist() == list(policy_choice.RULES) * 2
 
