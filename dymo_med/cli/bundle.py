@@ -106,7 +106,7 @@ def check_settings(settings: Mapping[str, Any], bundle_root: str | Path) -> None
         bundle_root: Folder of outputs; it need not exist, but must be one that can be made.
 
     Raises:
-        ValueError: a number is out of its range, or a switch is neither True nor False.
+        ValueError: a number is out of its range, a switch is neither True nor False, or no epoch would be validated.
         OSError: nothing can be written to ``bundle_root``.
 
     Example:
@@ -122,6 +122,12 @@ def check_settings(settings: Mapping[str, Any], bundle_root: str | Path) -> None
     for name in settings.keys() & set(SWITCHES):
         if not isinstance(settings[name], bool):
             raise ValueError(f"{name} must be True or False, however: {name}={settings[name]!r}; correct --{name}")
+    interval, n_epochs = settings.get("val_interval", 1), settings.get("max_epochs", float("inf"))
+    if interval > n_epochs:
+        raise ValueError(
+            f"val_interval must be at most max_epochs, or no weights are kept, however: val_interval={interval}, "
+            f"max_epochs={n_epochs}; correct --val_interval"
+        )
     _check_writable(Path(bundle_root))
 
 

@@ -156,7 +156,7 @@ def test_cohorts_survive_a_kill_and_steps_run_again_only_for_what_changed(downlo
     assert (cohort / "cohort.json").stat().st_mtime_ns == stamp
 
 
-BRIEF_SWEEP = ["--rates", "[0.0, 1.0]", "--seeds", "[1]", "--ranking_subjects", "5", "--calibration", "isotonic"]
+BRIEF_SWEEP = ["--rates", "[0.0, 1.0]", "--seeds", "[1]", "--ranking_subjects", "40", "--calibration", "isotonic"]
 """An isotonic curve fits whatever one epoch of training predicts."""
 
 
