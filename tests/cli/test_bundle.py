@@ -119,7 +119,7 @@ def test_settings_within_their_ranges_pass_and_nothing_is_left(tmp_path):
 def test_a_training_without_a_validation_is_refused(tmp_path):
     check_settings({"val_interval": 3, "max_epochs": 3}, tmp_path)
     check_settings({"val_interval": 3}, tmp_path)
-    with pytest.raises(ValueError, match="val_interval must be at most max_epochs, .* val_interval=3, max_epochs=2"):
+    with pytest.raises(ValueError, match=r"val_interval must be at most max_epochs, .* val_interval=3, max_epochs=2"):
         check_settings({"val_interval": 3, "max_epochs": 2}, tmp_path)
 
 
